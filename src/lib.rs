@@ -1,0 +1,1 @@
+//! Refit upgrades stateful services on VMs and bare metal over SSH.
