@@ -1,0 +1,62 @@
+//! What a step does. One file a kind; `list.rs` names them all.
+//!
+//! A kind that works through the shell is a pure function from parameters and facts to a script, and a parser of what
+//! the script prints. A kind that drives from the controller implements the wider trait. In check mode no kind can
+//! reach anything that changes a host: `Reading` has no such method.
+
+mod action;
+mod params;
+
+pub(crate) use action::{
+    Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,
+    SegmentState, ShellAction, Upload, UploadFrom, Verdict,
+};
+pub(crate) use params::{Given, Param, Params, Ty};
+
+use crate::yaml::{Diagnostics, Node};
+
+/// A kind: its manual, its parameters, its result fields, and how parameters become an action.
+pub(crate) trait Kind: Send + Sync {
+    fn name(&self) -> &'static str;
+    /// The manual page: the file's `//!` text.
+    fn manual(&self) -> &'static str;
+    fn params(&self) -> &'static [Param];
+    /// Fields of the result beside `changed failed skipped` (and `results` of a loop), which all have.
+    fn results(&self) -> &'static [&'static str];
+    /// The parameter that plain text stands for: `command: a b c`.
+    fn text_param(&self) -> Option<&'static str> {
+        None
+    }
+    /// Any name is a parameter (`set`).
+    fn free_names(&self) -> bool {
+        false
+    }
+    /// Never changes anything, whatever its parameters (stat, health, assert, debug, fail, pause): no job is needed.
+    fn reads_only(&self) -> bool {
+        false
+    }
+    /// What can be said before any host is asked: parameters that exclude one another, files that are missing. Values
+    /// that are pending are left out of `params`' typed values; look at `given` for them.
+    fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics;
+    /// What to do, once every parameter is known.
+    fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics>;
+}
+
+/// The kind of this name, with or without `ansible.builtin.` before it.
+pub(crate) fn find(_name: &str) -> Option<&'static dyn Kind> {
+    None
+}
+
+/// All kinds, in the order of the manual.
+pub(crate) fn all() -> &'static [&'static dyn Kind] {
+    &[]
+}
+
+/// A node of parameters that is no mapping and no text (for the loader's error).
+pub(crate) fn expected(kind: &dyn Kind, node: &Node) -> String {
+    let text = match kind.text_param() {
+        Some(_) => " or text",
+        None => "",
+    };
+    format!("`{}` takes a mapping{text}, found {}", kind.name(), node.kind_name())
+}
