@@ -21,8 +21,7 @@ pub(super) fn visible(text: &str) -> String {
 fn push_visible(shown: &mut String, c: char) {
     match c {
         '\u{feff}' => {}
-        // The renderer turns it into blanks.
-        '\t' => shown.push(c),
+        '\t' => shown.push_str("    "),
         '\0'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
         '\u{7f}' => shown.push('\u{2421}'),
         // C1, and what changes the direction of text or hides.
