@@ -144,9 +144,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         Some(node) => engine(loader, node),
     };
     for key in ["host", "name", "user", "path"] {
-        if let Some(wrong) = fields.node(key).and_then(|node| decode::text(node).err()) {
-            loader.found.push(wrong);
-        }
+        fields.get(key, decode::text, &mut loader.found);
     }
     if let Some(port) = fields.node("port")
         && !port.as_str().is_some_and(has_template)
@@ -243,9 +241,7 @@ fn check_tls(loader: &mut Loader<'_>, node: &Node) {
         }
     }
     for key in ["ca", "cert", "key"] {
-        if let Some(wrong) = fields.node(key).and_then(|node| decode::text(node).err()) {
-            loader.found.push(wrong);
-        }
+        fields.get(key, decode::text, &mut loader.found);
     }
     fields.finish(&mut loader.found);
 }
