@@ -7,6 +7,10 @@
 mod action;
 mod list;
 mod params;
+mod place;
+mod process;
+mod sh;
+mod upload;
 
 pub(crate) use action::{
     Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,
