@@ -227,7 +227,7 @@ fn flow_secrets(line: &str, start: usize, secret: bool, hidden: &mut Vec<Range<u
             .trim_start_matches(['"', '\''])
             .starts_with(['{', '$', '*']);
         if hide && literal {
-            hidden.push(value.range());
+            hidden.push(value.start()..value.start() + value.as_str().trim_end().len());
             at = value.end();
         } else {
             // The value may be the key of the next pair.
