@@ -2,7 +2,7 @@
 
 mod state;
 
-pub(crate) use state::{HostState, RunPhase, RunState, UnitState, UnitStatus};
+pub(crate) use state::{HostState, Intent, RunPhase, RunState, StageState, UnitState, UnitStatus};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -265,4 +265,16 @@ pub(crate) enum RunEnd {
     Interrupted,
     /// Exit 1, 7: nothing was touched.
     Refused,
+}
+
+/// Who is shown every event, with the state after it; a reporter only watches.
+pub(crate) trait Watch: Send {
+    fn see(&mut self, record: &Record, state: &RunState);
+}
+
+impl Event {
+    /// Shown, and not kept in the journal.
+    pub(crate) fn passing(&self) -> bool {
+        matches!(self, Event::UnitBegan { .. } | Event::Progress { .. })
+    }
 }

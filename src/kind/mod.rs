@@ -13,6 +13,8 @@ pub(crate) use action::{
 };
 pub(crate) use params::{Given, Param, Params, Ty};
 
+use std::path::PathBuf;
+
 use crate::yaml::{Diagnostics, Node};
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
@@ -38,6 +40,15 @@ pub(crate) trait Kind: Send + Sync {
     /// What can be said before any host is asked: parameters that exclude one another, files that are missing. Values
     /// that are pending are left out of `params`' typed values; look at `given` for them.
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics;
+    /// Files and folders on the controller that the step will use; their content is part of the recipe.
+    fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
+        params.files(self.params(), context.folder)
+    }
+    /// Names that the step waits for beside those of its parameters (in a template file).
+    fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let _ = (params, context);
+        Vec::new()
+    }
     /// What to do, once every parameter is known.
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics>;
 }

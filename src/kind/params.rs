@@ -61,3 +61,16 @@ pub(crate) struct Params {
     /// Only names that the table knows (or any, for `free_names`); `omit` is left out.
     pub(crate) given: IndexMap<String, Given>,
 }
+
+impl Params {
+    /// The values of all `File` parameters that are known, joined to `folder`.
+    pub(crate) fn files(&self, table: &[Param], folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+        table
+            .iter()
+            .filter(|param| param.ty == Ty::File)
+            .filter_map(|param| self.given.get(param.name))
+            .filter_map(|given| given.rendered.value.as_str())
+            .map(|text| folder.join(text))
+            .collect()
+    }
+}
