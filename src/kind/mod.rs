@@ -7,6 +7,8 @@
 mod action;
 mod list;
 mod params;
+#[cfg(test)]
+mod trial;
 
 pub(crate) use action::{
     Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,
@@ -20,7 +22,7 @@ use std::path::PathBuf;
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
-list::kinds! {}
+list::kinds! { swap }
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
