@@ -25,7 +25,7 @@ install() {
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql postgresql-contrib; } >/dev/null 2>&1 || skip "apt-get cannot install postgresql"
   bin=$(bins) || skip "the installed PostgreSQL is not complete"
 }
-as() { if [[ $(id -u) = 0 ]]; then setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"; else "$@"; fi; }
+as() { if [[ $(id -u) = 0 ]]; then (cd / && setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"); else "$@"; fi; } # not from a folder that postgres cannot enter
 alive() { [[ -s $dir/data/postmaster.pid ]] && grep -qsaF -- "$dir/data" "/proc/$(head -n 1 "$dir/data/postmaster.pid")/cmdline"; } # a zombie has none
 taken() { # ADDRESS PORT: still, after 5 s: a killed server needs a moment to let go
   local i; for ((i = 0; i < 50; i++)); do (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null || return 1; sleep .1; done
