@@ -28,8 +28,7 @@ const VERSION: &str = match option_env!("LEDGER_VERSION") {
 const SICK: bool = option_env!("LEDGER_SICK").is_some();
 const GRPC_SERVICE: &str = "ledger.v1.Ledger";
 
-const USAGE: &str =
-    "usage: ledger --config FILE [--pid-file FILE] | --check-config FILE | --version";
+const USAGE: &str = "usage: ledger --config FILE [--pid-file FILE] | --check-config FILE | --version";
 
 /// The schema that this program was written for.
 fn needs() -> &'static str {
@@ -57,8 +56,7 @@ struct Config {
 
 impl Config {
     fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         Self::parse(&text).map_err(|message| format!("{}: {message}", path.display()))
     }
 
@@ -70,9 +68,7 @@ impl Config {
                 continue;
             }
             let at = |message: String| format!("line {}: {message}", index + 1);
-            let (key, value) = line
-                .split_once('=')
-                .ok_or_else(|| at("no `key = value`".to_owned()))?;
+            let (key, value) = line.split_once('=').ok_or_else(|| at("no `key = value`".to_owned()))?;
             let (key, value) = (key.trim(), value.trim());
             let address = || {
                 value
@@ -107,11 +103,10 @@ async fn open(path: &Path) -> Result<(SqlitePool, String), String> {
         .connect_with(SqliteConnectOptions::new().filename(path))
         .await
         .map_err(|error| format!("database {name}: {error}"))?;
-    let found: String =
-        sqlx::query_scalar("SELECT curr_version FROM schema_version WHERE version_partition = 0")
-            .fetch_one(&pool)
-            .await
-            .map_err(|error| format!("database {name}: no schema version: {error}"))?;
+    let found: String = sqlx::query_scalar("SELECT curr_version FROM schema_version WHERE version_partition = 0")
+        .fetch_one(&pool)
+        .await
+        .map_err(|error| format!("database {name}: no schema version: {error}"))?;
     let needed = needs();
     match schema_version(&found) {
         Some(version) if Some(version) >= schema_version(needed) => Ok((pool, found)),
@@ -132,11 +127,7 @@ struct Ledger {
 type Answer = (StatusCode, [(&'static str, &'static str); 1], String);
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
-    (
-        status,
-        [("content-type", "application/json")],
-        format!("{body}\n"),
-    )
+    (status, [("content-type", "application/json")], format!("{body}\n"))
 }
 
 fn broken(error: &sqlx::Error) -> Answer {
@@ -183,11 +174,7 @@ async fn add(State(ledger): State<Ledger>, body: String) -> Answer {
     } else {
         "INSERT INTO entries (text) VALUES (?)"
     };
-    match sqlx::query(statement)
-        .bind(text)
-        .execute(&ledger.pool)
-        .await
-    {
+    match sqlx::query(statement).bind(text).execute(&ledger.pool).await {
         Ok(done) => json(
             StatusCode::CREATED,
             &serde_json::json!({ "id": done.last_insert_rowid() }),
@@ -208,11 +195,7 @@ async fn count(State(ledger): State<Ledger>) -> Answer {
 
 async fn serve(config: Config, pid_file: Option<PathBuf>) -> Result<(), String> {
     let (pool, schema) = open(&config.database).await?;
-    let bind = async |at: SocketAddr| {
-        TcpListener::bind(at)
-            .await
-            .map_err(|error| format!("{at}: {error}"))
-    };
+    let bind = async |at: SocketAddr| TcpListener::bind(at).await.map_err(|error| format!("{at}: {error}"));
     let (http, grpc) = (bind(config.listen).await?, bind(config.grpc).await?);
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     if let Some(path) = &pid_file {
@@ -251,10 +234,7 @@ async fn serve(config: Config, pid_file: Option<PathBuf>) -> Result<(), String> 
     let rpc = tokio::spawn(
         tonic::transport::Server::builder()
             .add_service(service)
-            .serve_with_incoming_shutdown(
-                tonic::transport::server::TcpIncoming::from(grpc),
-                until(stopped),
-            ),
+            .serve_with_incoming_shutdown(tonic::transport::server::TcpIncoming::from(grpc), until(stopped)),
     );
     println!(
         "ledger {VERSION}: schema {schema}, http {}, grpc {}",
@@ -266,27 +246,18 @@ async fn serve(config: Config, pid_file: Option<PathBuf>) -> Result<(), String> 
         _ = tokio::signal::ctrl_c() => {}
     }
     for name in ["", GRPC_SERVICE] {
-        reporter
-            .set_service_status(name, ServingStatus::NotServing)
-            .await;
+        reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
     let _ = stop.send(true);
     // a client that keeps its connection open must not keep a stopped server alive
-    let drained = tokio::time::timeout(std::time::Duration::from_secs(3), async {
-        (web.await, rpc.await)
-    })
-    .await;
+    let drained = tokio::time::timeout(std::time::Duration::from_secs(3), async { (web.await, rpc.await) }).await;
     pool.close().await;
     if let Some(path) = &pid_file {
         let _ = std::fs::remove_file(path);
     }
     println!(
         "ledger {VERSION}: stopped{}",
-        if drained.is_ok() {
-            ""
-        } else {
-            ", connections cut"
-        }
+        if drained.is_ok() { "" } else { ", connections cut" }
     );
     Ok(())
 }
@@ -300,10 +271,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         }
         ["--check-config", path] => {
             let config = Config::read(Path::new(path))?;
-            println!(
-                "ledger {VERSION}: {path} is good, listens on {}",
-                config.listen
-            );
+            println!("ledger {VERSION}: {path} is good, listens on {}", config.listen);
             return Ok(());
         }
         ["--config", config] => (config, None),
