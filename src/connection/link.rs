@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::id::{JobId, RunId};
 use crate::job::JobState;
-use crate::kind::action::{Facts, Job, Output, Probe, Upload};
+use crate::kind::{Facts, Job, Output, Probe, Upload};
 use crate::secret::Redactor;
 
 use super::Target;

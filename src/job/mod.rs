@@ -1,6 +1,6 @@
 //! What lives on a host: the job protocol, fence and lock, facts. The shell text is here, and the reading of what it prints.
 
-use crate::kind::action::Output;
+use crate::kind::Output;
 
 /// What a host says of a job.
 #[derive(Clone, Debug)]
