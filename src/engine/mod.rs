@@ -16,7 +16,5 @@ mod stage;
 mod steps;
 mod survey;
 
-pub(crate) use resume::{abort, resolve, reopen};
-pub(crate) use run::{Halt, Run};
-pub(crate) use session::{Mode, Request, Session, run};
-pub(crate) use survey::{Survey, survey};
+pub(crate) use resume::{Reopened, abort, reopen, resolve};
+pub(crate) use session::{Mode, Planned, Request, Session, run};

@@ -115,6 +115,8 @@ pub(crate) enum Event {
         digest: String,
         kind: String,
     },
+    /// Announced in a frame that ended before them: they never began, and the host said so.
+    Withdrawn { units: Vec<Unit> },
     Segment {
         unit: Unit,
         attempt: u32,

@@ -444,6 +444,7 @@ impl<'a> Pass<'a> {
         let context = Context {
             host,
             run: &loaded.run,
+            stage: place.instance.map_or("", |instance| &instance.path),
             folder: step.span.source.folder(),
             scope: &scope,
             databases: &databases,

@@ -251,7 +251,7 @@ fn extra_vars(given: &[String], folder: &Path) -> Result<Layer, Diagnostics> {
                 Ok(more) => layer.extend(more),
                 Err(e) => errors.push(e),
             },
-            Err(e) => errors.push(e),
+            Err(e) => errors.extend(e),
         }
     }
     if errors.has_errors() { Err(errors) } else { Ok(layer) }

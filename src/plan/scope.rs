@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::loaded::Loaded;
 use super::stages::Instance;
 use crate::id::HostName;
+use crate::inventory::Inventory;
 use crate::playbook::Step;
 use crate::template::{Binding, Layer, Peers, Scope};
 
@@ -71,7 +72,7 @@ impl SharedLive {
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) host: &'a HostName,
-    pub(crate) instance: Option<&'a Instance>,
+    pub(crate) instance: Option<&'a Instance<'a>>,
     pub(crate) step: Option<&'a Step>,
     /// The batch, for `ansible_play_batch`; empty outside a stage.
     pub(crate) batch: &'a [HostName],
@@ -171,5 +172,29 @@ impl Peers for OtherHosts {
     fn scope(&self, host: &str) -> Option<Scope> {
         let host = self.loaded.inventory.hosts().find(|h| h.as_str() == host)?.clone();
         Some(self.loaded.scope(Place::host(&host)))
+    }
+}
+
+/// What a template sees where there is no playbook: the inventory's variables of one host, and of the others.
+pub(crate) fn inventory_scope(inventory: &Arc<Inventory>, host: &HostName) -> Scope {
+    let mut layers = inventory.layers(host);
+    layers.push(inventory.magic(host));
+    Scope {
+        layers,
+        peers: Some(Arc::new(InventoryHosts(Arc::clone(inventory)))),
+        ..Scope::default()
+    }
+}
+
+struct InventoryHosts(Arc<Inventory>);
+
+impl Peers for InventoryHosts {
+    fn names(&self) -> Vec<String> {
+        self.0.hosts().map(|h| h.as_str().to_owned()).collect()
+    }
+
+    fn scope(&self, host: &str) -> Option<Scope> {
+        let host = self.0.hosts().find(|h| h.as_str() == host)?.clone();
+        Some(inventory_scope(&self.0, &host))
     }
 }

@@ -216,6 +216,7 @@ pub(crate) fn prepare(
     let context = Context {
         host: place.host,
         run: &loaded.run,
+        stage: place.instance.map_or("", |instance| &instance.path),
         folder: step.span.source.folder(),
         scope: &scope,
         databases: &databases,
