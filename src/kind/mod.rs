@@ -7,8 +7,12 @@
 mod action;
 mod list;
 mod params;
+mod place;
+mod process;
+mod sh;
 #[cfg(test)]
 mod trial;
+mod upload;
 
 pub(crate) use action::{
     Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,

@@ -129,20 +129,17 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     let mut passwords = IndexMap::new();
     for (label, node) in &playbook.databases {
         let Some(password) = node.get("password") else { continue };
-        match playbook::secret_source(password, playbook.source.folder())
-            .map_err(|e| errors.extend(e))
-            .ok()
-            .map(|source| read_secret(&source, secrets, playbook.source.folder(), label))
-        {
-            Some(Ok(secret)) => {
+        let folder = playbook.source.folder();
+        let Some(source) = playbook::password_source(password, folder) else { continue };
+        match read_secret(&source, secrets, folder, label) {
+            Ok(secret) => {
                 redactor.add(&secret);
                 passwords.insert(label.clone(), secret);
             }
-            Some(Err(message)) => errors.push(Diagnostic::error(
+            Err(message) => errors.push(Diagnostic::error(
                 &password.span,
                 format!("the password of the database `{label}` cannot be read: {message}"),
             )),
-            None => {}
         }
     }
     let limit = match &options.limit {

@@ -144,9 +144,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         Some(node) => engine(loader, node),
     };
     for key in ["host", "name", "user", "path"] {
-        if let Some(wrong) = fields.node(key).and_then(|node| decode::text(node).err()) {
-            loader.found.push(wrong);
-        }
+        fields.get(key, decode::text, &mut loader.found);
     }
     if let Some(port) = fields.node("port")
         && !port.as_str().is_some_and(has_template)
@@ -243,9 +241,21 @@ fn check_tls(loader: &mut Loader<'_>, node: &Node) {
         }
     }
     for key in ["ca", "cert", "key"] {
-        if let Some(wrong) = fields.node(key).and_then(|node| decode::text(node).err()) {
-            loader.found.push(wrong);
-        }
+        fields.get(key, decode::text, &mut loader.found);
     }
     fields.finish(&mut loader.found);
+}
+
+/// Where the password of a database comes from: `{file | env | prompt | command: TEXT}` as `load` checked it; None for
+/// a template.
+pub(crate) fn password_source(node: &Node, folder: &std::path::Path) -> Option<SecretSource> {
+    let [(key, value)] = node.as_map()? else { return None };
+    let text = value.text.clone()?;
+    match key.text.as_deref()? {
+        "file" => Some(SecretSource::File(folder.join(text))),
+        "env" => Some(SecretSource::Env(text)),
+        "prompt" => Some(SecretSource::Prompt(text)),
+        "command" => Some(SecretSource::Command(text)),
+        _ => None,
+    }
 }

@@ -54,6 +54,11 @@ pub(super) fn elevation(loader: &mut Loader<'_>, fields: &mut Fields<'_>) -> Ele
     Elevation { become_, user }
 }
 
+/// A node that is text, as it stands: it may hold templates.
+pub(super) fn text_node(node: &Node) -> Result<Node, Diagnostic> {
+    decode::text(node).map(|_| node.clone())
+}
+
 /// A boolean or a template that gives one; `yes` and `on` become true.
 pub(super) fn flag(loader: &mut Loader<'_>, key: &Node, node: &Node) -> Option<Node> {
     if node.as_str().is_some_and(has_template) {
@@ -65,9 +70,9 @@ pub(super) fn flag(loader: &mut Loader<'_>, key: &Node, node: &Node) -> Option<N
             node.value = Value::Bool(value);
             Some(node)
         }
-        Err(mut wrong) => {
-            wrong.message = format!("`{}`: {}", key.text.as_deref().unwrap_or_default(), wrong.message);
-            loader.found.push(wrong);
+        Err(wrong) => {
+            let key = key.text.as_deref().unwrap_or_default();
+            loader.found.push(decode::named(key, wrong));
             None
         }
     }
@@ -117,7 +122,7 @@ pub(super) fn tags(loader: &mut Loader<'_>, node: &Node) -> Vec<Spanned<String>>
     let items = match decode::list(node) {
         Ok(items) => items,
         Err(wrong) => {
-            loader.found.push(wrong);
+            loader.found.push(decode::named("tags", wrong));
             return Vec::new();
         }
     };
@@ -132,7 +137,7 @@ pub(super) fn tags(loader: &mut Loader<'_>, node: &Node) -> Vec<Spanned<String>>
                     });
                 }
             }
-            Err(wrong) => loader.found.push(wrong),
+            Err(wrong) => loader.found.push(decode::named("tags", wrong)),
         }
     }
     tags

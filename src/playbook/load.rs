@@ -127,15 +127,7 @@ impl Loader<'_> {
         let environment = fields
             .node("environment")
             .and_then(|node| check::environment(self, node));
-        let requires_environment = fields.entry("requires_environment").and_then(|(_, node)| {
-            decode::literal(node)
-                .map(|value| Spanned {
-                    value,
-                    span: node.span.clone(),
-                })
-                .map_err(|wrong| self.found.push(wrong))
-                .ok()
-        });
+        let requires_environment = fields.get("requires_environment", spanned, &mut self.found);
         let elevation = check::elevation(self, &mut fields);
         let probes = match fields.node("probes") {
             Some(node) => step::steps(self, node, step::Use::Probe),
@@ -230,7 +222,7 @@ impl Loader<'_> {
         let mut fine = true;
         for item in items {
             if let Err(wrong) = decode::text(item) {
-                self.found.push(wrong);
+                self.found.push(decode::named("hosts", wrong));
                 fine = false;
             }
         }
@@ -275,7 +267,7 @@ impl Loader<'_> {
     fn vars_files(&mut self, node: &Node, layer: &mut Layer) {
         let items = match decode::list(node) {
             Ok(items) => items,
-            Err(wrong) => return self.found.push(wrong),
+            Err(wrong) => return self.found.push(decode::named("vars_files", wrong)),
         };
         for item in items {
             let path = match decode::text(item) {
@@ -288,7 +280,7 @@ impl Loader<'_> {
                 }
                 Ok(path) => path,
                 Err(wrong) => {
-                    self.found.push(wrong);
+                    self.found.push(decode::named("vars_files", wrong));
                     continue;
                 }
             };
@@ -297,7 +289,8 @@ impl Loader<'_> {
     }
 
     fn vars_file(&mut self, entry: &Node, path: &Path, layer: &mut Layer) {
-        let source = match yaml::read(path) {
+        // `vars.yml`, not `./vars.yml`: what errors print.
+        let source = match yaml::read(path.strip_prefix(".").unwrap_or(path)) {
             Ok(source) => source,
             Err(mut wrong) => {
                 wrong.at = Some(entry.span.clone());
@@ -373,6 +366,13 @@ impl Loader<'_> {
             None => wrong,
         }
     }
+}
+
+fn spanned(node: &Node) -> Result<Spanned<String>, Diagnostic> {
+    decode::literal(node).map(|value| Spanned {
+        value,
+        span: node.span.clone(),
+    })
 }
 
 /// Words that stand where `steps` or `stages` should.

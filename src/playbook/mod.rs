@@ -9,6 +9,7 @@ mod stage;
 mod step;
 mod words;
 
+pub(crate) use blocks::password_source;
 pub(crate) use load::load;
 pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Spanned, Stage, Step};
 

@@ -148,7 +148,7 @@ fn name(loader: &mut Loader<'_>, node: &Node, fields: &mut Fields<'_>) -> Node {
     let wrong = match fields.node("name") {
         Some(name) => match decode::text(name) {
             Ok(_) => return name.clone(),
-            Err(wrong) => wrong,
+            Err(wrong) => decode::named("name", wrong),
         },
         None => Diagnostic::error(&first_key(node), "the stage has no `name`")
             .help("write `name: …`: reports, `--tags` and resume go by it"),
@@ -236,7 +236,7 @@ fn as_name(loader: &mut Loader<'_>, key: &Node, node: &Node, has_items: bool) ->
     let name = match decode::literal(node) {
         Ok(name) => name,
         Err(wrong) => {
-            loader.found.push(wrong);
+            loader.found.push(decode::named("as", wrong));
             return None;
         }
     };

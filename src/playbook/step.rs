@@ -97,13 +97,7 @@ fn one(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Option<Step> {
                 .help("an id has letters, digits, `-`, `_` and `.`"),
         );
     }
-    let name = fields.node("name").filter(|name| match decode::text(name) {
-        Ok(_) => true,
-        Err(wrong) => {
-            found.push(wrong);
-            false
-        }
-    });
+    let name = fields.get("name", check::text_node, found);
     let when = fields
         .entry("when")
         .and_then(|(key, node)| check::condition(loader, key, node));
@@ -132,20 +126,14 @@ fn one(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Option<Step> {
         match decode::duration(node) {
             Ok(_) => Some(node.clone()),
             Err(wrong) => {
-                loader.found.push(wrong);
+                loader.found.push(decode::named("delay", wrong));
                 None
             }
         }
     });
     let timeout = fields.get("timeout", decode::duration, &mut loader.found);
     let elevation = check::elevation(loader, &mut fields);
-    let delegate_to = fields.node("delegate_to").and_then(|node| match decode::text(node) {
-        Ok(_) => Some(node.clone()),
-        Err(wrong) => {
-            loader.found.push(wrong);
-            None
-        }
-    });
+    let delegate_to = fields.get("delegate_to", check::text_node, &mut loader.found);
     let run_once = fields
         .get("run_once", decode::boolean, &mut loader.found)
         .unwrap_or(false);
@@ -219,15 +207,14 @@ fn one(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Option<Step> {
         loader.found.push(wrong);
     }
     let slug = name
+        .as_ref()
         .and_then(|name| name.text.as_deref())
         .map(slug)
         .filter(|slug| !slug.is_empty())
         .unwrap_or_else(|| kind.name().to_owned());
     Some(Step {
         id: id.unwrap_or(slug),
-        name: name
-            .cloned()
-            .unwrap_or_else(|| Node::string(key.span.clone(), kind.name())),
+        name: name.unwrap_or_else(|| Node::string(key.span.clone(), kind.name())),
         span: node.span.clone(),
         kind,
         kind_span: key.span.clone(),
@@ -269,7 +256,7 @@ fn register(loader: &mut Loader<'_>, node: &Node) -> Option<Spanned<String>> {
     let name = match decode::literal(node) {
         Ok(name) => name,
         Err(wrong) => {
-            loader.found.push(wrong);
+            loader.found.push(decode::named("register", wrong));
             return None;
         }
     };

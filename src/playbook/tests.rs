@@ -561,7 +561,7 @@ fn playbook_mistakes() {
       |
       = help: remove it, or write `become_method: sudo`
 
-    error: expected text, found a template
+    error: `requires_environment`: expected text, found a template
      --> p.yml:5:23
       |
     5 | requires_environment: '{{ x }}'
@@ -1421,7 +1421,7 @@ fn step_mistakes() {
       |
       = help: write what is waited for: `until: r.rc == 0`, with `register: r`
 
-    error: expected a duration such as `30s`, `5m` or `1m30s`, found text `soon`
+    error: `delay`: expected a duration such as `30s`, `5m` or `1m30s`, found text `soon`
      --> p.yml:7:12
       |
     7 |     delay: soon
@@ -1479,7 +1479,7 @@ fn step_mistakes() {
       |
       = help: write an expression: `until: version == "1.2"`
 
-    error: expected a list, found a mapping
+    error: `tags`: expected a list, found a mapping
      --> p.yml:7:11
       |
     7 |     tags: { a: b }
@@ -1579,4 +1579,48 @@ fn a_playbook_that_is_not_there() {
         missing.render(false, None),
         "error: no such file: `/nowhere/p.yml`\n\n1 error\n"
     );
+}
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spoiled() -> impl Strategy<Value = String> {
+        let words = prop_oneof![
+            Just(""),
+            Just("x: 1"),
+            Just("[]"),
+            Just("{}"),
+            Just("- a"),
+            Just("{{ x }}"),
+            Just("5"),
+            Just("!vault x"),
+            Just("steps:"),
+        ];
+        let cuts = proptest::collection::vec((0..WHOLE.len(), 0..30_usize, words), 1..4);
+        cuts.prop_map(|cuts| {
+            let mut text = WHOLE.to_owned();
+            for (start, length, word) in cuts {
+                let start = start.min(text.len());
+                let end = (start + length).min(text.len());
+                text.replace_range(start..end, word);
+            }
+            text
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// It loads, or says what is wrong; it never panics, and never fails without an error.
+        #[test]
+        fn a_spoiled_playbook_is_read_or_refused(text in spoiled()) {
+            let folder = folder(&[("p.yml", &text), ("vars.yml", "a: 1")]);
+            if let Err(wrong) = load_with(&folder.path().join("p.yml"), &KINDS) {
+                prop_assert!(wrong.has_errors(), "{text}");
+                prop_assert!(wrong.render(false, None).contains(" --> "), "{text}");
+            }
+        }
+    }
 }

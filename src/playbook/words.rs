@@ -167,12 +167,12 @@ pub(super) fn ansible(level: Level, word: &str) -> Option<String> {
             "remove it: every step that changes something outlives its connection; `timeout:` limits it"
         }
         (Level::Step, "delegate_facts") => "remove it: a register belongs to the host of the step",
-        (Level::Step, "setup" | "gather_facts_module") => "remove it: Refit runs no fact modules",
+        (Level::Step, "setup") => "remove it: Refit runs no fact modules",
         (Level::Step, "meta") => "remove it: a stage's end is the barrier; to stop, write `fail:` with `when:`",
         (Level::Step, "add_host" | "group_by") => {
             "write the hosts in the inventory: a run's hosts are known before it begins"
         }
-        (Level::Step, "raw" | "script_module") => "write `shell:`: Refit needs no Python on the host",
+        (Level::Step, "raw") => "write `shell:`: Refit needs no Python on the host",
         _ => return None,
     };
     Some(write.to_owned())

@@ -30,6 +30,12 @@ fn expected(node: &Node, wanted: &str) -> Diagnostic {
     Diagnostic::error(&node.span, format!("expected {wanted}, found {found}"))
 }
 
+/// The error of a value, with the key that it stands under.
+pub(crate) fn named(key: &str, mut wrong: Diagnostic) -> Diagnostic {
+    wrong.message = format!("`{key}`: {}", wrong.message);
+    wrong
+}
+
 /// Text; a number counts as it is written (`1.10`). A boolean, nothing, and collections do not.
 pub(crate) fn text(node: &Node) -> Result<String, Diagnostic> {
     match (&node.value, &node.text) {
@@ -212,9 +218,8 @@ impl<'n> Fields<'n> {
         let (_, value) = self.entry(key)?;
         match read(value) {
             Ok(value) => Some(value),
-            Err(mut wrong) => {
-                wrong.message = format!("`{key}`: {}", wrong.message);
-                found.push(wrong);
+            Err(wrong) => {
+                found.push(named(key, wrong));
                 None
             }
         }

@@ -482,7 +482,7 @@ fn syntax_errors_say_what_to_do() {
 
 #[test]
 fn nothing_secret_and_no_control_character_is_shown() {
-    let text = "databases:\n  main: { engine: postgres, password: hunter2, nmae: x }\n\u{1b}[31mkey\u{9b}: \u{202e}abc\nname: canary1 and more\nsecrets:\n  db: hunter2\n  l:\n    - hunter2\n  ok: { file: a/b }\nansible_become_pass: hunter2 # c\nh1 ansible_password=hunter2 x=1\napi_token: |\n  hunter2\n  hunter2\nrun: tool --password hunter2 --user x\npassword_file: a/b\npassword: \"{{ pw }}\"\nlong:\n  a: 1\n";
+    let text = "databases:\n  main: { engine: postgres, password: hunter2 hunter2, nmae: x }\n\u{1b}[31mkey\u{9b}: \u{202e}abc\nname: canary1 and more\nsecrets:\n  db: hunter2\n  l:\n    - hunter2\n  ok: { file: a/b }\nansible_become_pass: hunter2 # c\nb: [{ token: 'a, hunter2', 'pass': \"hunter2\" }, x]\nexport PGPASSWORD=hunter2\nh1 ansible_password=hunter2 x=1\napi_token: |\n  hunter2\n  hunter2\nrun: tool --password hunter2 --user x\npassword_file: a/b\npassword: \"{{ pw }}\"\nlong:\n  a: 1\n";
     let source = Source::new("dir/p.yml", text);
     let all_lines = {
         let mut at = 0;
@@ -519,7 +519,7 @@ fn nothing_secret_and_no_control_character_is_shown() {
       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: unknown key
-     --> dir/p.yml:2:48
+     --> dir/p.yml:2:56
       |
     2 |   main: { engine: postgres, password: <secret>, nmae: x }
       |                                                 ^^^^
@@ -577,66 +577,78 @@ fn nothing_secret_and_no_control_character_is_shown() {
     error: line
       --> dir/p.yml:11:1
        |
-    11 | h1 ansible_password=<secret> x=1
-       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    11 | b: [{ token: <secret>, 'pass': <secret> }, x]
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:12:1
        |
-    12 | api_token: |
-       | ^^^^^^^^^^^^
+    12 | export PGPASSWORD=<secret>
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:13:1
        |
-    13 |   <secret>
-       | ^^^^^^^^^^
+    13 | h1 ansible_password=<secret> x=1
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:14:1
        |
-    14 |   <secret>
-       | ^^^^^^^^^^
+    14 | api_token: |
+       | ^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:15:1
        |
-    15 | run: tool --password <secret> --user x
-       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    15 |   <secret>
+       | ^^^^^^^^^^
 
     error: line
       --> dir/p.yml:16:1
        |
-    16 | password_file: a/b
-       | ^^^^^^^^^^^^^^^^^^
+    16 |   <secret>
+       | ^^^^^^^^^^
 
     error: line
       --> dir/p.yml:17:1
        |
-    17 | password: "{{ pw }}"
-       | ^^^^^^^^^^^^^^^^^^^^
+    17 | run: tool --password <secret> --user x
+       | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:18:1
        |
-    18 | long:
-       | ^^^^^
+    18 | password_file: a/b
+       | ^^^^^^^^^^^^^^^^^^
 
     error: line
       --> dir/p.yml:19:1
        |
-    19 |   a: 1
+    19 | password: "{{ pw }}"
+       | ^^^^^^^^^^^^^^^^^^^^
+
+    error: line
+      --> dir/p.yml:20:1
+       |
+    20 | long:
+       | ^^^^^
+
+    error: line
+      --> dir/p.yml:21:1
+       |
+    21 |   a: 1
        | ^^^^^^
 
     warning: at the end
-      --> dir/p.yml:20:1
+      --> dir/p.yml:22:1
        |
-    20 |
+    22 |
        | ^
 
     error: nowhere: <secret> ␛[0m␊error: forged
 
-    21 errors, 1 warning
+    23 errors, 1 warning
     "#);
 }
 
