@@ -26,7 +26,9 @@ use std::path::PathBuf;
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
-list::kinds! { swap }
+list::kinds! {
+    command shell script copy template file stat http swap set debug assert fail pause
+}
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
