@@ -20,7 +20,7 @@ pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
-list::kinds! { swap }
+list::kinds! { service swap }
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
