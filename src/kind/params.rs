@@ -282,6 +282,18 @@ impl Params {
         self.given.values().any(|given| given.rendered.secret)
     }
 
+    /// Errors for those of these parameters that hold a secret although they become part of a script.
+    pub(crate) fn refuse_secrets(&self, names: &[&str]) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        for name in names.iter().filter(|name| self.secret(name)) {
+            found.push(self.error(
+                name,
+                format!("`{name}` holds a secret, and would stand in a script on the host"),
+            ));
+        }
+        found
+    }
+
     /// Where the value stands; the kind's name where it was not given.
     pub(crate) fn span(&self, name: &str) -> &Span {
         self.given.get(name).map_or(&self.at, |given| &given.node.span)
