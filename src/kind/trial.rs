@@ -95,7 +95,7 @@ impl Place {
         }
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
         let host = HostName::new("h1").expect("name");
         let databases = IndexMap::new();
         ask(&Context {
