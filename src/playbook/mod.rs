@@ -15,3 +15,8 @@ pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Spanned, Stage, 
 
 #[cfg(test)]
 mod tests;
+
+/// Can a variable have this name?
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    words::bad_name(name).is_none()
+}
