@@ -116,7 +116,7 @@ impl Here {
     pub(super) fn environment(&self, sources: &[String]) -> Option<(String, bool)> {
         let project = self.project.as_ref()?;
         project
-            .environment_of(sources, &self.folder)
+            .environment_of(sources)
             .map(|(name, protected)| (name.to_owned(), protected))
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn eval(verb: Eval) -> u8 {
         return 1;
     };
     let scope = crate::plan::inventory_scope(&inventory, &host);
-    let templates = Templates::new(here.folder.clone());
+    let templates = Templates::new(here.folder.clone(), crate::secret::Redactor::default());
     match evaluate(&templates, &verb.expression, &scope) {
         Ok(text) => {
             super::say(&text);

@@ -54,7 +54,7 @@ async fn list(reader: &Reader, output: Format) -> Result<(), JournalError> {
     for run in runs {
         let exit = run.exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
         super::say(&format!(
-            "{}  {:%Y-%m-%d %H:%M:%S}  {}{exit}  {}  on {} hosts",
+            "{}  {}  {}{exit}  {}  on {} hosts",
             run.run,
             run.started.strftime("%Y-%m-%d %H:%M:%S"),
             run.state,

@@ -107,8 +107,8 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
         folder: began.folder,
         forks: began.forks,
         exclude: began.excluded.iter().map(|(h, r)| (h.as_str().to_owned(), r.clone())).collect(),
-        check: false,
-        diff: false,
+        schema: began.schema,
+        ..Options::default()
     };
     Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
 }

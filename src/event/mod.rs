@@ -178,6 +178,18 @@ pub(crate) struct RunBegan {
     pub(crate) recipe: Digests,
     pub(crate) plan: String,
     pub(crate) version: String,
+    /// A run of `refit schema update`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<OneSchema>,
+}
+
+/// `refit schema update … --database NAME [--dir DIR] [--to V]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OneSchema {
+    pub(crate) database: String,
+    /// Absolute.
+    pub(crate) dir: Option<String>,
+    pub(crate) to: Option<String>,
 }
 
 /// What the recipe consists of: the whole's digest, and each part's, to name what changed.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::loaded::Loaded;
 use super::scope::Place;
-use super::serial::{self, Size};
+use super::serial::{self, BadSize};
 use super::stages::Instance;
 use crate::yaml::{Diagnostic, Diagnostics, Node};
 
@@ -47,21 +47,20 @@ pub(crate) fn limits(loaded: &Arc<Loaded>, instance: &Instance<'_>) -> Result<Li
             _ => Ok(None),
         }
     };
-    let size = |node: &Node, value: &Value| {
-        Size::parse(value).map_err(|message| Diagnostics::from(Diagnostic::error(&node.span, message)))
-    };
+    let wrong = |node: &Node, error: BadSize| Diagnostics::from(Diagnostic::error(&node.span, error.to_string()));
     let batches = match render(&stage.serial)? {
         None => vec![hosts],
-        Some((node, Value::Array(list))) => {
-            let sizes = list.iter().map(|value| size(&node, value)).collect::<Result<Vec<_>, _>>()?;
+        Some((node, value)) => {
+            let sizes = serial::parse_serial(&value).map_err(|e| wrong(&node, e))?;
             serial::batches(&sizes, hosts)
         }
-        Some((node, value)) => serial::batches(&[size(&node, &value)?], hosts),
     };
     let max_fail = match render(&stage.max_fail)? {
         None => 0,
-        Some((node, value)) => serial::max_fail(&value, hosts)
-            .map_err(|message| Diagnostics::from(Diagnostic::error(&node.span, message)))?,
+        Some((node, value)) => {
+            let budget = serial::parse_max_fail(&value).map_err(|e| wrong(&node, e))?;
+            serial::max_fail(budget, hosts)
+        }
     };
     let forks = match render(&stage.forks)? {
         None => loaded.options.forks.unwrap_or(DEFAULT_FORKS),

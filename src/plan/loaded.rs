@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::schema_verb;
 use super::scope::SharedLive;
 use super::tags::Tags;
+use crate::event::OneSchema;
 use crate::id::{HostName, RunId};
 use crate::inventory::Inventory;
 use crate::playbook::{self, Playbook, SecretSource};
@@ -33,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) exclude: Vec<(String, String)>,
     pub(crate) check: bool,
     pub(crate) diff: bool,
+    /// `refit schema`: nothing of the playbook but one database's schema.
+    pub(crate) schema: Option<OneSchema>,
 }
 
 /// May secrets be asked for?
@@ -105,9 +109,12 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         }
     };
     let extra = extra_vars(&options.extra, &options.folder).map_err(|e| errors.extend(e)).ok();
-    let (Some(playbook), Some(inventory), Some(extra)) = (playbook, inventory, extra) else {
+    let (Some(mut playbook), Some(inventory), Some(extra)) = (playbook, inventory, extra) else {
         return Err(errors);
     };
+    if let Some(verb) = &options.schema {
+        schema_verb::only(&mut playbook, verb)?;
+    }
     if inventory.hosts().next().is_none() {
         errors.push(Diagnostic::general("the inventory has no host").help("name a source with hosts: `-i FILE`"));
         return Err(errors);
@@ -167,7 +174,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         return Err(errors);
     }
     notes.extend(errors);
-    let templates = Templates::new(playbook.source.folder().to_path_buf());
+    let templates = Templates::new(playbook.source.folder().to_path_buf(), redactor.clone());
     Ok(Loaded {
         templates,
         redactor,

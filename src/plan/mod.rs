@@ -7,6 +7,7 @@ mod environment;
 mod limits;
 mod loaded;
 mod names;
+mod schema_verb;
 mod scope;
 pub(crate) mod serial;
 mod stages;

@@ -62,7 +62,7 @@ impl Names<'_> {
     /// A bare expression, or a list of them.
     fn condition(&mut self, node: &Option<Node>) {
         if let Some(node) = node {
-            self.read.extend(self.loaded.templates.names_of_condition(node));
+            self.read.extend(self.loaded.templates.condition_names(node));
         }
     }
 
@@ -143,7 +143,7 @@ impl Names<'_> {
                     if let (true, Some(path)) = (is_template, value.as_str())
                         && let Ok(source) = crate::yaml::read(&step.span.source.folder().join(path))
                     {
-                        self.read.extend(self.loaded.templates.names_of_text(&source.text));
+                        self.read.extend(self.loaded.templates.file_names(&source.text));
                     }
                     stack.push(value);
                 }

@@ -117,7 +117,7 @@ impl Loaded {
         }
         layers.push(self.live.layer(place.host));
         layers.push(Arc::clone(&self.extra));
-        layers.push(self.inventory.magic(place.host));
+        layers.extend(self.inventory.magic(place.host));
         layers.push(Arc::new(self.own_names(place)));
         Scope {
             layers,
@@ -178,7 +178,7 @@ impl Peers for OtherHosts {
 /// What a template sees where there is no playbook: the inventory's variables of one host, and of the others.
 pub(crate) fn inventory_scope(inventory: &Arc<Inventory>, host: &HostName) -> Scope {
     let mut layers = inventory.layers(host);
-    layers.push(inventory.magic(host));
+    layers.extend(inventory.magic(host));
     Scope {
         layers,
         peers: Some(Arc::new(InventoryHosts(Arc::clone(inventory)))),

@@ -148,16 +148,26 @@ pub(crate) fn databases(
     let mut errors = Diagnostics::default();
     let mut list = IndexMap::new();
     for (label, node) in &loaded.playbook.databases {
-        let mut entries = IndexMap::new();
+        let mut entries = serde_json::Map::new();
         let mut pending = false;
+        let mut password = loaded.passwords.get(label).cloned();
         for (key, value) in node.as_map().unwrap_or_default() {
-            let Some(name) = key.text.clone().filter(|name| name != "password") else { continue };
+            let Some(name) = key.text.clone() else { continue };
+            // A password that names its source was read at load; what is left is one whole template.
+            if name == "password" && value.as_map().is_some() {
+                continue;
+            }
             match loaded.templates.value(value, scope) {
                 Ok(rendered) if rendered.omit => {}
                 Ok(rendered) => {
                     remember(loaded, &rendered);
                     pending |= !rendered.pending.is_empty();
-                    entries.insert(name, (value.span.clone(), rendered.value));
+                    if name == "password" {
+                        password = rendered.value.as_str().map(crate::secret::Secret::new);
+                        password.iter().for_each(|secret| loaded.redactor.add(secret));
+                    } else {
+                        entries.insert(name, rendered.value);
+                    }
                 }
                 Err(e) => errors.push(e),
             }
@@ -165,8 +175,7 @@ pub(crate) fn databases(
         if pending {
             continue;
         }
-        let password = loaded.passwords.get(label).cloned();
-        match Database::decode(label, &node.span, &entries, password, loaded.folder()) {
+        match Database::decode(label, node, &Value::Object(entries), password, loaded.folder()) {
             Ok(database) => {
                 list.insert(label.clone(), Arc::new(database));
             }
