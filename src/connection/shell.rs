@@ -19,8 +19,10 @@ use super::{Account, Sudo};
 pub(super) const SECTION_LIMIT: usize = 8 << 20;
 
 /// The command of a channel: ends the channel's process group when its stdin ends, so that probes die with the
-/// connection. Jobs have left the group. One line, no quote, no `!`: it goes through login shells of every kind.
-const PUMP: &str = "{ cat; exec >/dev/null 2>&1; trap : TERM; kill -s TERM 0; sleep 1; kill -s KILL 0; } | exec SHELL";
+/// connection. Jobs have left the group. Only the shell holds the channel's outputs, so that its death is seen; it is
+/// not in the background, where it would ignore SIGINT, and all its children too. One line, no quote, no `!`: it goes
+/// through login shells of every kind.
+const PUMP: &str = "{ { cat <&3; exec >/dev/null 3<&-; trap : TERM; kill -s TERM 0; sleep 1; kill -s KILL 0; } 2>/dev/null & } 3<&0 | exec SHELL";
 
 /// How channels to a host are opened.
 pub(super) enum Reach {

@@ -133,8 +133,8 @@ if [ -n "{limit}" ] && [ -z "$TIMEOUT" ]; then st="REFUSED the host lacks timeou
 elif {{ printf %s {body} >"{file}"; }} 2>/dev/null; then
 ( set -- "$SETSID" /bin/sh -c "$sup" refit-job "$J" "$boot" "$ep" "$FLOCK" "$FENCE" "$um" "{file}" "{limit}" "$TIMEOUT"
 export REFIT_JOB={id} REFIT_STATE="$A" REFIT_UPLOADS="$A/uploads"; {exports}
-exec "$@" ) </dev/null >/dev/null 2>&1 9>&- &
-wait $!; ran $? {id}
+exec "$@" ) </dev/null >/dev/null 2>&1 9>&-
+ran $? {id}
 else rm -f "{file}"; st="REFUSED no space, a read-only file system, or no right to write: $A/jobs"; fi
 fi
 report {index} {id}
