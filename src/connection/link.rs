@@ -1,12 +1,19 @@
-//! Signatures.
+//! One host: its shells, facts and probes. Jobs, lock and uploads are in files of their own.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::id::{JobId, RunId};
-use crate::job::JobState;
-use crate::kind::{Facts, Job, Output, Probe, Upload};
+use crate::id::RunId;
+use crate::job;
+use crate::kind::{Facts, Output, Probe};
 use crate::secret::Redactor;
 
 use super::Target;
+use super::error::{Cause, ConnectError, Lost, ProbeError};
+use super::master::Master;
+use super::shell::{Broken, Reach, SECTION_LIMIT, Section, Shell, nonce};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Account {
@@ -16,241 +23,297 @@ pub(crate) enum Account {
     Sudo(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Refused,
-    Timeout,
-    UnknownName,
-    Unroutable,
-    HostKeyChanged,
-    HostKeyUnknown,
-    Authentication,
-    JumpHost,
-    /// Closed before the banner: MaxStartups, a penalty, a dying sshd.
-    ClosedBeforeBanner,
-    SudoMissing,
-    SudoRefused,
-    SudoPassword,
-    SudoTerminal,
-    /// No shell answered; the text says what was printed instead.
-    NoShell,
-    StateDir,
-    Controller,
-    Other,
+/// What a short exchange may take.
+pub(super) const SHORT: Duration = Duration::from_secs(30);
+/// A probe without a limit of its own.
+const PROBE: Duration = Duration::from_secs(30);
+
+/// One host. All calls may come from several tasks; the shell of an account takes one frame at a time. A call that is
+/// dropped in the middle ends its shell, and with it the probe that ran; jobs live on.
+pub(crate) struct Link {
+    pub(super) target: Target,
+    pub(super) reach: Reach,
+    pub(super) master: Option<Master>,
+    pub(super) instance: String,
+    redactor: Redactor,
+    slots: Mutex<HashMap<Account, Arc<tokio::sync::Mutex<Slot>>>>,
+    pub(super) lease: Mutex<Option<Arc<Lease>>>,
+    pub(super) leases: AtomicU64,
 }
 
-/// Why a host, or an account on it, cannot be reached.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct ConnectError {
-    pub(crate) cause: Cause,
-    /// One line or several; OpenSSH's or sudo's own words are always in it.
-    pub(crate) text: String,
-    pub(crate) hint: Option<String>,
+/// The shell of one account and what its first frame said.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) shell: Option<Shell>,
+    facts: Option<Facts>,
+    xdg: String,
 }
 
-/// The connection, or the channel of one account, ended or did not answer. Says nothing about any effect.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct Lost {
-    pub(crate) text: String,
-    /// Set where the connection stands and the account could not be had (sudo) or its shell is not usable.
-    pub(crate) cause: Option<Cause>,
-}
-
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ProbeError {
-    #[error("timed out after {} s", .0.as_secs_f32())]
-    Timeout(Duration),
-    #[error("printed more than {} MiB", .0 >> 20)]
-    TooMuch(usize),
-    /// The script or its environment cannot be sent (NUL, a bad variable name).
-    #[error("{0}")]
-    Invalid(String),
-}
-
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum UploadError {
-    #[error(transparent)]
-    Lost(#[from] Lost),
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// What tells one host from another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Identity {
-    /// The random id file.
-    Id(String),
-    /// No id file yet: machine-id, boot id, real path of the state folder, uid.
-    Place(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    pub(crate) run: RunId,
-    pub(crate) epoch: i64,
-    pub(crate) controller: String,
-    /// Seconds since 1970 on the host's clock.
-    pub(crate) since: i64,
-    /// Its connection is alive.
-    pub(crate) live: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) identity: Identity,
-    pub(crate) boot_id: String,
-    /// Whom it was taken from.
-    pub(crate) taken_from: Option<Holder>,
-}
-
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum LockError {
-    #[error("locked by run {} of {}", .0.run, .0.controller)]
-    HeldBy(Holder),
-    #[error("this controller is outdated: the host has fence {fence}")]
-    Stale { fence: i64 },
-    #[error("{0}")]
-    StateDir(String),
-    #[error(transparent)]
-    Lost(#[from] Lost),
-}
-
-/// Facts about a state folder, read without touching it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StateDir {
-    pub(crate) path: String,
-    pub(crate) exists: bool,
-    /// Bytes free for the account where the folder is or would be.
-    pub(crate) free: u64,
-    pub(crate) filesystem: String,
-    /// What makes it unusable: noexec, read-only, tmpfs, nfs, a parent others may write to, a missing program.
-    pub(crate) problems: Vec<String>,
-}
-
-/// What preflight sees.
-#[derive(Clone, Debug)]
-pub(crate) struct Look {
-    pub(crate) facts: Facts,
-    pub(crate) identity: Identity,
-    pub(crate) holder: Option<Holder>,
-    /// 0 where there is none.
-    pub(crate) fence: i64,
-    pub(crate) state: StateDir,
-}
-
-/// What all connections of a run share: the folder of control sockets and the limits on handshakes.
-pub(crate) struct Hub {}
-
-impl Hub {
-    pub(crate) fn new(_redactor: Redactor) -> Result<Hub, ConnectError> {
-        todo!()
+impl Slot {
+    pub(super) fn uid(&self) -> u32 {
+        self.facts.as_ref().map_or(u32::MAX, |facts| facts.uid)
     }
-    pub(crate) async fn connect(&self, _target: &Target) -> Result<Link, ConnectError> {
-        todo!()
-    }
-    pub(crate) async fn close(self) {
-        todo!()
+
+    /// The default folder of the account, whatever folder the holder has.
+    pub(super) fn own_state_dir(&self) -> String {
+        self.facts
+            .as_ref()
+            .map_or(String::new(), |facts| job::default_state_dir(facts, &self.xdg))
     }
 }
 
-/// One host. All calls may come from several tasks; the shell of an account serialises its frames.
-pub(crate) struct Link {}
+/// The host lock as this link holds it.
+pub(super) struct Lease {
+    pub(super) number: u64,
+    pub(super) holder: Account,
+    pub(super) holder_uid: u32,
+    pub(super) state_dir: String,
+    pub(super) run: RunId,
+    pub(super) epoch: i64,
+    pub(super) controller: String,
+    /// Accounts that keep a folder and a lock of their own, since the holder could give them none.
+    pub(super) apart: Mutex<Vec<Account>>,
+}
 
 impl Link {
-    pub(crate) async fn facts(&self, _account: &Account) -> Result<Facts, Lost> {
-        todo!()
+    pub(super) fn new(
+        target: Target,
+        reach: Reach,
+        master: Option<Master>,
+        instance: String,
+        redactor: Redactor,
+    ) -> Link {
+        Link {
+            target,
+            reach,
+            master,
+            instance,
+            redactor,
+            slots: Mutex::default(),
+            lease: Mutex::default(),
+            leases: AtomicU64::new(0),
+        }
     }
 
-    /// All probes in one frame, one round trip; each in a subshell of its own.
+    /// Opens the login's shell: a connection without one is of no use.
+    pub(super) async fn greet(&self) -> Result<(), ConnectError> {
+        let slot = self.slot(&Account::Login);
+        let mut slot = slot.lock().await;
+        let shell = self.take(&mut slot, &Account::Login).await?;
+        slot.shell = Some(shell);
+        Ok(())
+    }
+
+    pub(super) fn slot(&self, account: &Account) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(account.clone()).or_default().clone()
+    }
+
+    /// The account's shell out of its slot, opened where there is none. Who is done with it puts it back; who is
+    /// dropped in the middle has closed it.
+    pub(super) async fn take(&self, slot: &mut Slot, account: &Account) -> Result<Shell, ConnectError> {
+        if let Some(shell) = slot.shell.take() {
+            return Ok(shell);
+        }
+        let limit = self.target.timeout.max(SHORT);
+        let mut shell = match Shell::open(&self.reach, account, &self.target.sudo, &self.target.shell, limit).await {
+            Ok(shell) => shell,
+            Err(error) => return Err(self.explain(error).await),
+        };
+        let nonce = nonce();
+        let text = format!("N={nonce}\n{}printf '\\n\\036%s facts\\n' $N\n", job::facts());
+        let mut printed = String::new();
+        let mut errors = Vec::new();
+        let read = shell
+            .frame(&nonce, &text, Some(limit), &mut errors, |section| {
+                printed = String::from_utf8_lossy(&section.body).into_owned();
+                Some(limit)
+            })
+            .await;
+        let trouble = |text: String| ConnectError::new(Cause::NoShell, text);
+        if let Err(broken) = read {
+            return Err(self.explain(trouble(Lost::from(broken).text)).await);
+        }
+        let Some((mut facts, xdg)) = Facts::read(&printed) else {
+            let said: String = errors
+                .iter()
+                .map(|section| String::from_utf8_lossy(&section.body))
+                .collect();
+            return Err(trouble(format!(
+                "the shell does not behave as /bin/sh: {}",
+                said.trim()
+            )));
+        };
+        facts.state_dir = match &self.target.state_dir {
+            Some(folder) => folder.clone(),
+            None => job::default_state_dir(&facts, &xdg),
+        };
+        slot.facts = Some(facts);
+        slot.xdg = xdg;
+        Ok(shell)
+    }
+
+    /// An error of a channel, or the reason why the whole connection went.
+    async fn explain(&self, error: ConnectError) -> ConnectError {
+        match self.gone().await {
+            Some(lost) => ConnectError {
+                cause: Cause::Other,
+                text: format!("{} ({})", lost.text, self.redactor.clean(&error.text)),
+                hint: None,
+            },
+            None => ConnectError {
+                text: self.redactor.clean(&error.text),
+                ..error
+            },
+        }
+    }
+
+    /// Why the connection ended, if it did; its end may be seen a moment after that of its channels.
+    pub(super) async fn gone(&self) -> Option<Lost> {
+        let master = self.master.as_ref()?;
+        tokio::time::timeout(Duration::from_millis(300), master.ended())
+            .await
+            .ok()
+    }
+
+    pub(super) async fn lost(&self, broken: Broken) -> Lost {
+        match self.gone().await {
+            Some(lost) => lost,
+            None => Lost::from(broken),
+        }
+    }
+
+    /// What the host is, for this account. `state_dir` is the lock holder's once the lock was taken.
+    pub(crate) async fn facts(&self, account: &Account) -> Result<Facts, Lost> {
+        let slot = self.slot(account);
+        let mut slot = slot.lock().await;
+        if slot.facts.is_none() || slot.shell.is_none() {
+            let shell = self.take(&mut slot, account).await?;
+            slot.shell = Some(shell);
+        }
+        let mut facts = slot.facts.clone().unwrap_or_default();
+        if let Some(lease) = self.lease() {
+            facts.state_dir.clone_from(&lease.state_dir);
+        }
+        Ok(facts)
+    }
+
+    pub(super) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All probes in one frame, one round trip; each in a subshell of its own. One that is over its limit, or ends the
+    /// shell, is ended with it, and the others run in a new one.
     pub(crate) async fn probes(
         &self,
-        _account: &Account,
-        _probes: &[Probe],
+        account: &Account,
+        probes: &[Probe],
     ) -> Result<Vec<Result<Output, ProbeError>>, Lost> {
-        todo!()
+        let mut results: Vec<Option<Result<Output, ProbeError>>> = probes.iter().map(|_| None).collect();
+        let limit = |index: usize| probes.get(index).and_then(|probe| probe.timeout).unwrap_or(PROBE);
+        loop {
+            let nonce = nonce();
+            let mut text = String::new();
+            let mut todo = Vec::new();
+            for (index, probe) in probes.iter().enumerate() {
+                if results[index].is_some() {
+                    continue;
+                }
+                match job::probe(&nonce, index, probe) {
+                    Ok(part) => {
+                        text.push_str(&part);
+                        todo.push(index);
+                    }
+                    Err(why) => results[index] = Some(Err(ProbeError::Invalid(why))),
+                }
+            }
+            let Some(first) = todo.first() else {
+                break;
+            };
+            let slot = self.slot(account);
+            let mut slot = slot.lock().await;
+            let mut shell = self.take(&mut slot, account).await?;
+            let mut outs = Vec::new();
+            let mut errors = Vec::new();
+            let ended = shell
+                .frame(&nonce, &text, Some(limit(*first)), &mut errors, |section| {
+                    outs.push(section);
+                    Some(todo.get(outs.len()).map_or(SHORT, |next| limit(*next)))
+                })
+                .await;
+            let running = todo.get(outs.len()).copied();
+            pair(outs, errors, &mut results);
+            match (ended, running) {
+                (Ok(()), _) => {
+                    slot.shell = Some(shell);
+                    break;
+                }
+                (Err(Broken::Silent(limit)), Some(running)) => {
+                    results[running] = Some(Err(ProbeError::Timeout(limit)));
+                }
+                (Err(Broken::Ended(printed)), Some(running)) => match self.gone().await {
+                    Some(lost) => return Err(lost),
+                    None => results[running] = Some(Err(ProbeError::Ended(printed))),
+                },
+                (Err(broken), None) => return Err(self.lost(broken).await),
+            }
+        }
+        Ok(results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|| Err(ProbeError::Ended(String::new()))))
+            .collect())
     }
 
-    /// One frame that starts the jobs in order. Each state is given to `on` as it comes; after the first job that is
-    /// not Done with an rc that `go_on` holds (empty: any), or that was refused, no further one is started and `on` is not called for the rest.
-    /// The lock must be held. Sending the same jobs again is safe: none starts twice.
-    pub(crate) async fn jobs(
-        &self,
-        _account: &Account,
-        _jobs: &[Start<'_>],
-        _on: impl FnMut(usize, JobState) + Send,
-    ) -> Result<(), Lost> {
-        todo!()
-    }
-
-    pub(crate) async fn status(&self, _account: &Account, _ids: &[JobId]) -> Result<Vec<JobState>, Lost> {
-        todo!()
-    }
-
-    /// Waits for the end of a job that runs; gives the state then, or Running or OrphanRunning when `limit` is over.
-    pub(crate) async fn wait(
-        &self,
-        _account: &Account,
-        _id: &JobId,
-        _limit: Option<Duration>,
-    ) -> Result<JobState, Lost> {
-        todo!()
-    }
-
-    /// The results are in the journal: removes scripts and outputs, keeps the claims.
-    pub(crate) async fn ack(&self, _account: &Account, _ids: &[JobId]) -> Result<(), Lost> {
-        todo!()
-    }
-
-    /// Sends a file unless it is there; `progress` gets the bytes sent so far.
-    pub(crate) async fn upload(
-        &self,
-        _account: &Account,
-        _upload: &Upload,
-        _progress: impl Fn(u64) + Send,
-    ) -> Result<(), UploadError> {
-        todo!()
-    }
-
-    /// Takes the host lock as `holder`, the most privileged account of the run, and makes the folders of `others`.
-    /// The epoch fences; the same run enters again; `takeover` takes it from another run.
-    pub(crate) async fn lock(
-        &self,
-        _holder: &Account,
-        _others: &[Account],
-        _run: &RunId,
-        _epoch: i64,
-        _controller: &str,
-        _takeover: bool,
-    ) -> Result<Held, LockError> {
-        todo!()
-    }
-
-    /// Reads what preflight wants to know; changes nothing.
-    pub(crate) async fn look(&self, _holder: &Account) -> Result<Look, Lost> {
-        todo!()
-    }
-
-    /// The run ended: the lock is free for others; fence and id stay.
-    pub(crate) async fn unlock(&self) -> Result<(), Lost> {
-        todo!()
-    }
-
-    /// Resolves when the connection has ended.
+    /// Resolves when the connection has ended; never for `local`.
     pub(crate) async fn ended(&self) -> Lost {
-        todo!()
+        match &self.master {
+            Some(master) => master.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
+    /// Ends the shells and the connection. Jobs live on.
     pub(crate) async fn close(self) {
-        todo!()
+        let slots: Vec<_> = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.drain().collect()
+        };
+        for (_, slot) in slots {
+            slot.lock().await.shell = None;
+        }
+        drop(self.reach);
+        if let Some(master) = self.master {
+            master.close().await;
+        }
     }
 }
 
-/// A job to start, and when the frame goes on to the next.
-pub(crate) struct Start<'a> {
-    pub(crate) id: JobId,
-    pub(crate) job: &'a Job,
-    /// The next job of the frame starts after one of these; empty: after any rc.
-    pub(crate) go_on: &'a [i32],
+/// Puts together what probes printed on both streams, by the index in the markers.
+fn pair(outs: Vec<Section>, errors: Vec<Section>, results: &mut [Option<Result<Output, ProbeError>>]) {
+    let mut stderr: HashMap<usize, Section> = HashMap::new();
+    for section in errors {
+        if let Some(index) = section.words.strip_prefix("err ").and_then(|index| index.parse().ok()) {
+            stderr.insert(index, section);
+        }
+    }
+    for out in outs {
+        let mut words = out.words.split(' ').skip(1);
+        let (Some(Ok(index)), Some(Ok(rc))) = (words.next().map(str::parse::<usize>), words.next().map(str::parse))
+        else {
+            continue;
+        };
+        let error = stderr.remove(&index).unwrap_or_default();
+        let too_much = out.dropped > 0 || error.dropped > 0;
+        if let Some(result) = results.get_mut(index) {
+            *result = Some(if too_much {
+                Err(ProbeError::TooMuch(SECTION_LIMIT))
+            } else {
+                Ok(Output {
+                    rc,
+                    stdout: String::from_utf8_lossy(&out.body).into_owned(),
+                    stderr: String::from_utf8_lossy(&error.body).into_owned(),
+                })
+            });
+        }
+    }
 }
