@@ -114,7 +114,9 @@ pub(crate) fn given(
         let rendered = if ty == Some(Ty::Expressions) {
             Rendered {
                 value: Value::Null,
-                ..Rendered::default()
+                secret: false,
+                pending: Vec::new(),
+                omit: false,
             }
         } else {
             match loaded.templates.value(node, scope) {
