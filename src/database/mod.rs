@@ -1,5 +1,14 @@
-//! Databases that a playbook names: settings, TLS, connections.
+//! Databases that a playbook names: settings, TLS, sessions, and what goes wrong with them in clear words.
 
+mod error;
+mod postgres;
 mod settings;
 
+#[cfg(test)]
+pub(crate) mod lab;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::DatabaseError;
+pub(crate) use postgres::{Server, Session};
 pub(crate) use settings::{Database, Engine, Tls, Verify};
