@@ -10,6 +10,8 @@ mod params;
 mod place;
 mod process;
 mod sh;
+#[cfg(test)]
+mod trial;
 mod upload;
 
 pub(crate) use action::{
@@ -22,7 +24,9 @@ pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
-list::kinds! {}
+list::kinds! {
+    command shell script copy template file stat http swap set debug assert fail pause
+}
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
