@@ -19,7 +19,6 @@
 
 use std::sync::Arc;
 
-
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
@@ -39,10 +38,18 @@ pub(super) static KIND: Backup = Backup;
 
 const PARAMS: &[Param] = &[
     Param::new("database", Ty::Text, "name of one of the playbook's `databases`"),
-    Param::new("paths", Ty::TextList, "files and folders of the host, instead of `database`"),
+    Param::new(
+        "paths",
+        Ty::TextList,
+        "files and folders of the host, instead of `database`",
+    ),
     Param::required("to", Ty::Path, "folder of the host that the copy goes to"),
     Param::new("keep", Ty::Int, "how many copies of this name stay; default all"),
-    Param::new("program", Ty::Text, "text that stands before our arguments, where the program is not in PATH"),
+    Param::new(
+        "program",
+        Ty::Text,
+        "text that stands before our arguments, where the program is not in PATH",
+    ),
 ];
 
 /// What is copied, with every word of the script ready.
@@ -107,12 +114,7 @@ impl Copying {
         text += PLACE;
         text += FUNCTIONS;
         text += &ready;
-        text += &format!(
-            "begin {} {} {}\n",
-            self.to.word(facts),
-            self.label,
-            self.extension()
-        );
+        text += &format!("begin {} {} {}\n", self.to.word(facts), self.label, self.extension());
         let program = self.program();
         match &self.source {
             Source::Postgres { arguments, .. } => {
@@ -173,7 +175,11 @@ impl ShellAction for Copying {
     }
 
     fn judge(&self, output: &Output) -> Result<Verdict, Failure> {
-        let problems: Vec<&str> = output.stdout.lines().filter_map(|line| line.strip_prefix("problem=")).collect();
+        let problems: Vec<&str> = output
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("problem="))
+            .collect();
         Ok(Verdict::Differs {
             predicted: self.predicted(),
             diff: match problems.is_empty() {
@@ -267,7 +273,10 @@ fn source(database: &Database, at: &Span) -> Result<Source, Diagnostics> {
                     database.port,
                     quoted(&database.user)?,
                     // A name with `=` in it would be read as a connection string.
-                    quoted(&format!("dbname='{}'", database.name.replace('\\', "\\\\").replace('\'', "\\'")))?,
+                    quoted(&format!(
+                        "dbname='{}'",
+                        database.name.replace('\\', "\\\\").replace('\'', "\\'")
+                    ))?,
                 ),
                 environment,
                 tls,
@@ -331,7 +340,9 @@ impl Kind for Backup {
             }
             None => {
                 let Some(database): Option<Arc<Database>> = schema::database(params, context)? else {
-                    return Err(params.error("database", "the database's settings are not known yet").into());
+                    return Err(params
+                        .error("database", "the database's settings are not known yet")
+                        .into());
                 };
                 (source(&database, params.span("database"))?, label(&database.label))
             }
@@ -346,9 +357,6 @@ impl Kind for Backup {
         })))
     }
 }
-
-
-
 
 #[cfg(test)]
 mod tests;

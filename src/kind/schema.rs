@@ -135,7 +135,9 @@ impl Kind for Schema {
             return Err(found);
         }
         let Some(database) = database(params, context)? else {
-            return Err(params.error("database", "the database's settings are not known yet").into());
+            return Err(params
+                .error("database", "the database's settings are not known yet")
+                .into());
         };
         let Some(dir) = params.file("dir", context.folder) else {
             return Err(params.error("dir", "`dir` has no value").into());
@@ -145,5 +147,70 @@ impl Kind for Schema {
             dir,
             to: params.required_text("to")?,
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::trial::{Host, Place};
+
+    #[test]
+    fn mistakes_are_found_before_any_host_is_asked() {
+        let host = Host::new();
+        let mut place = Place::new("schema", host.folder.path());
+        let database = Database {
+            label: "main".into(),
+            engine: crate::database::Engine::Sqlite,
+            host: String::new(),
+            port: 0,
+            name: String::new(),
+            user: String::new(),
+            password: None,
+            tls: crate::database::Tls {
+                verify: crate::database::Verify::None,
+                ca: None,
+                cert: None,
+                key: None,
+            },
+            path: "/var/lib/app.db".into(),
+        };
+        place.databases.insert("main".into(), Arc::new(database));
+        let manifest = r#"{"CurrVersion":"1.0","MinCompatibleVersion":"1.0","SchemaUpdateCqlFiles":["a.sql","b.sql"]}"#;
+        host.write("bad/v1.0/manifest.json", manifest, 0o644);
+        host.write("bad/v1.0/a.sql", "SELECT 1", 0o644);
+        host.write("good/v1.0/manifest.json", &manifest.replace(",\"b.sql\"", ""), 0o644);
+        host.write("good/v1.0/a.sql", "CREATE TABLE a(i)", 0o644);
+        for (given, expected) in [
+            (
+                json!({"database": "mian", "dir": "good", "to": "1.0"}),
+                &["no database `mian`: did you mean `main`?"][..],
+            ),
+            (
+                json!({"database": "main", "dir": "none", "to": "1.0"}),
+                &["none: No such file"],
+            ),
+            (
+                json!({"database": "main", "dir": "bad", "to": "1.0"}),
+                &["v1.0: a.sql: `SELECT 1`", "v1.0: b.sql: No such file"],
+            ),
+            (
+                json!({"database": "main", "dir": "good", "to": "1.1"}),
+                &["no version 1.1; its newest is 1.0"],
+            ),
+            (
+                json!({"database": "main", "dir": "good", "to": "new"}),
+                &["`new` is no version"],
+            ),
+            (json!({"database": "main", "dir": "good"}), &["`schema` needs `to`"]),
+        ] {
+            let found = place.lint(&KIND, &given).join("\n");
+            for words in expected {
+                assert!(found.contains(words), "{given}: {found}");
+            }
+        }
+        let given = json!({"database": "main", "dir": "good", "to": "1.0"});
+        assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
+        assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));
     }
 }

@@ -26,7 +26,10 @@ pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, S
         Some((_, Some(version))) if layout.find(&version).is_some() => Vec::new(),
         Some((text, Some(_))) => {
             let newest = layout.newest();
-            vec![(true, format!("{} has no version {text}; its newest is {newest}", dir.display()))]
+            vec![(
+                true,
+                format!("{} has no version {text}; its newest is {newest}", dir.display()),
+            )]
         }
     }
 }

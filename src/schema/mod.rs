@@ -22,4 +22,5 @@ mod tests;
 pub(crate) use apply::{apply, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
+pub(crate) use postgres::cancel;
 pub(crate) use version::Version;
