@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -11,6 +12,7 @@ use serde_json::Value as Json;
 use super::{
     Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict,
 };
+use crate::database::Database;
 use crate::id::{HostName, RunId};
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};
@@ -85,6 +87,7 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     pub(crate) environment: IndexMap<String, (String, bool)>,
     pub(crate) quiet: bool,
+    pub(crate) databases: IndexMap<String, Arc<Database>>,
 }
 
 impl Place {
@@ -95,20 +98,21 @@ impl Place {
             folder: folder.to_owned(),
             environment: IndexMap::new(),
             quiet: false,
+            databases: IndexMap::new(),
         }
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
         let host = HostName::new("h1").expect("name");
-        let databases = IndexMap::new();
+        let database_names: Vec<String> = self.databases.keys().cloned().collect();
         ask(&Context {
             host: &host,
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,
             scope: &Scope::default(),
-            databases: &databases,
-            database_names: &[],
+            databases: &self.databases,
+            database_names: &database_names,
             templates: &Templates {},
             environment: &self.environment,
             quiet: self.quiet,
