@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::engine::Engine;
 use super::eval::Args;
 use super::filter;
 use super::operate::sized;
-use super::place::closest;
 use super::value::{Absent, Dict, Halt, Key, Missing, Res, Val, said, say};
+use crate::yaml::did_you_mean;
 
 const BUILT: &[&str] = &["env", "file", "vars"];
 const NOT_BUILT: &[&str] = &[
@@ -92,7 +93,7 @@ impl<'a> Engine<'a> {
         Ok(Val::list((0..count as i128).map(|i| Val::Int(start + i * step)).collect()))
     }
 
-    fn lookup(&self, function: &str, mut args: Vec<Val<'a>>, named: Vec<(std::sync::Arc<str>, Val<'a>)>) -> Res<'a, Val<'a>> {
+    fn lookup(&self, function: &str, mut args: Vec<Val<'a>>, named: Vec<(Arc<str>, Val<'a>)>) -> Res<'a, Val<'a>> {
         if args.is_empty() {
             return say(format!("`{function}` needs the name of a lookup"));
         }
@@ -104,12 +105,12 @@ impl<'a> Engine<'a> {
                 return say(format!("the lookup `{plugin}`: known, not built yet"));
             }
             let halt = said(format!("unknown lookup `{plugin}`"));
-            return Err(match closest(&plain, BUILT.iter().chain(NOT_BUILT).copied()) {
+            return Err(match did_you_mean(&plain, BUILT.iter().chain(NOT_BUILT).copied()) {
                 Some(near) => halt.help(format!("did you mean `{near}`?")),
                 None => halt,
             });
         }
-        let option = |name: &str| named.iter().find(|(n, _)| &**n == name).map(|(_, v)| v);
+        let option = |name: &str| option(&named, name);
         let mut terms = Vec::new();
         for arg in args {
             match self.is_list(&arg) {
@@ -123,7 +124,7 @@ impl<'a> Engine<'a> {
                 Val::Str(term) => term,
                 other => return say(format!("the lookup `{plugin}` takes text, not {}", other.kind())),
             };
-            match self.look_at(&plain, &term, option("default"), &option) {
+            match self.look_at(&plain, &term, &named) {
                 Ok(value) => found.push(value),
                 Err(Halt::Say(_)) if option("errors").and_then(Val::as_str) == Some("ignore") => {
                     return Ok(if function == "lookup" { Val::None } else { Val::list(Vec::new()) });
@@ -148,13 +149,8 @@ impl<'a> Engine<'a> {
         Ok(Val::list(found))
     }
 
-    fn look_at(
-        &self,
-        plugin: &str,
-        term: &str,
-        default: Option<&Val<'a>>,
-        option: &dyn Fn(&str) -> Option<&'_ Val<'a>>,
-    ) -> Res<'a, Val<'a>> {
+    fn look_at(&self, plugin: &str, term: &str, named: &[(Arc<str>, Val<'a>)]) -> Res<'a, Val<'a>> {
+        let default = option(named, "default");
         match plugin {
             "env" => match std::env::var(term) {
                 Ok(value) => Ok(Val::str(value)),
@@ -172,7 +168,7 @@ impl<'a> Engine<'a> {
                 (None, None) => {
                     let halt = said(format!("there is no variable `{term}`"));
                     let keys = self.keys(&Val::Vars(0))?;
-                    Err(match closest(term, keys.iter().map(String::as_str)) {
+                    Err(match did_you_mean(term, keys.iter().map(String::as_str)) {
                         Some(near) => halt.help(format!("did you mean `{near}`?")),
                         None => halt,
                     })
@@ -186,7 +182,7 @@ impl<'a> Engine<'a> {
                     said(format!("cannot read {}: {e}", path.display()))
                         .help("a relative path starts at the playbook's folder, or at `files` in it")
                 })?;
-                let flag = |name: &str, default: bool| match option(name) {
+                let flag = |name: &str, default: bool| match option(named, name) {
                     Some(value) => self.truth(value),
                     None => Ok(default),
                 };
@@ -195,4 +191,8 @@ impl<'a> Engine<'a> {
             }
         }
     }
+}
+
+fn option<'v, 'a>(named: &'v [(Arc<str>, Val<'a>)], name: &str) -> Option<&'v Val<'a>> {
+    named.iter().find(|(n, _)| &**n == name).map(|(_, v)| v)
 }
