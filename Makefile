@@ -1,6 +1,6 @@
 # What people type here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-broken demo-down test lint hop hop-by-hand hop-down
+.PHONY: help demo demo-broken demo-down test lint hop hop-killed hop-by-hand hop-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,9 @@ lint: ## format and clippy, as CI does
 
 hop: ## a real Temporal cluster from 1.29.7 to 1.30.6 under load (needs Go; minutes the first time)
 	@tests/lab/temporal/hop.sh
+
+hop-killed: ## the same, with Refit killed in the schema stage and in the swap stage, and resumed
+	@tests/lab/temporal/hop.sh killed
 
 hop-by-hand: ## the same hop typed as shell commands, for comparison
 	@tests/lab/temporal/hop.sh by-hand

@@ -1,13 +1,18 @@
 //! For tests: parameters without a file, and a host that is a folder.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::{Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict};
+use super::{
+    Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict,
+};
+use crate::database::Database;
 use crate::id::{HostName, RunId};
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};
@@ -82,6 +87,7 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     pub(crate) environment: IndexMap<String, (String, bool)>,
     pub(crate) quiet: bool,
+    pub(crate) databases: IndexMap<String, Arc<Database>>,
 }
 
 impl Place {
@@ -92,20 +98,21 @@ impl Place {
             folder: folder.to_owned(),
             environment: IndexMap::new(),
             quiet: false,
+            databases: IndexMap::new(),
         }
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
         let host = HostName::new("h1").expect("name");
-        let databases = IndexMap::new();
+        let database_names: Vec<String> = self.databases.keys().cloned().collect();
         ask(&Context {
             host: &host,
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,
             scope: &Scope::default(),
-            databases: &databases,
-            database_names: &[],
+            databases: &self.databases,
+            database_names: &database_names,
             templates: &Templates {},
             environment: &self.environment,
             quiet: self.quiet,
@@ -152,7 +159,10 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Host {
-        let folder = tempfile::Builder::new().prefix("refit-host-").tempdir().expect("folder");
+        let folder = tempfile::Builder::new()
+            .prefix("refit-host-")
+            .tempdir()
+            .expect("folder");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("mode");
         let state = folder.path().join("state");
         std::fs::create_dir(&state).expect("folder");
@@ -235,7 +245,11 @@ impl Host {
             .output()
             .expect("sh");
         Output {
-            rc: output.status.code().unwrap_or(255),
+            rc: output
+                .status
+                .code()
+                .or_else(|| output.status.signal().map(|signal| 128 + signal))
+                .unwrap_or(255),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -280,7 +294,12 @@ impl Host {
                 let what = if meta.is_symlink() {
                     format!("{:?}", std::fs::read_link(&path))
                 } else {
-                    format!("{:o} {} {:?}", meta.permissions().mode(), meta.len(), meta.modified().ok())
+                    format!(
+                        "{:o} {} {:?}",
+                        meta.permissions().mode(),
+                        meta.len(),
+                        meta.modified().ok()
+                    )
                 };
                 all.push(format!("{} {what}", path.display()));
                 if meta.is_dir() {

@@ -14,6 +14,9 @@ pub(crate) struct Redactor {
 }
 
 impl Redactor {
+    pub(crate) fn clean_value(&self, value: &serde_json::Value) -> serde_json::Value {
+        serde_json::from_str(&self.clean(&value.to_string())).unwrap_or_default()
+    }
     pub(crate) fn add(&self, secret: &Secret) {
         let mut known = self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         if !known.iter().any(|k| k.reveal() == secret.reveal()) {

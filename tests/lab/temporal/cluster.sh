@@ -60,7 +60,7 @@ node_stop() {
 }
 
 up() {
-  local version=${1:-1.29.7} host i sum=0 shards
+  local version=${1:-1.29.7} host i sum=0 shards idle
   build=$("$here/build.sh" "$version")
   command -v curl >/dev/null || die "curl is missing"
   mkdir -p "$dir"; chmod 755 "$dir"
@@ -71,10 +71,10 @@ up() {
     [[ -n $(version_of "$host" || true) ]] || node_start "$host" # one by one: the first start on an empty database races
   done
   for ((i = 0; i < 150; i++)); do
-    sum=0; for host in $nodes; do shards=$(shards_of "$host" || true); sum=$((sum + ${shards:-0})); done
-    [[ $sum != 32 ]] || return 0; sleep .2
+    sum=0 idle=; for host in $nodes; do shards=$(shards_of "$host" || true); sum=$((sum + ${shards:-0})); [[ ${shards:-0} != 0 ]] || idle+=" $host"; done
+    [[ $sum != 32 || -n $idle ]] || return 0; sleep .2
   done
-  die "the nodes own $sum of 32 shards"
+  die "the nodes own $sum of 32 shards; none:${idle:- no node}"
 }
 status() {
   [[ -d $dir/fleet ]] || { echo "no cluster in $dir"; return; }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # hop.sh           a Temporal cluster at 1.29.7 on real sshd hosts is upgraded to 1.30.6 by Refit while a load runs; then the
 #                  lab looks for itself: versions, schemas, what the load lost
+# hop.sh killed    as the first, but Refit is killed in the schema stage, while its statement waits in the database, and again while
+#                  the first node is down; `refit resume` goes on each time
 # hop.sh by-hand   the same cluster and load, upgraded by shell commands, for comparison
 # hop.sh down      stops and removes the cluster
 # $REFIT is the program to use (else it is built). Exit 77: cannot run here.
@@ -67,7 +69,8 @@ load_verdict() {
   [[ ${BASH_REMATCH[1]} = "${BASH_REMATCH[2]}" && ${BASH_REMATCH[1]} -gt 5 ]] || fail "not every started workflow was completed"
 }
 
-schema() { "$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres -d "$1" -c 'select curr_version from schema_version'; }
+query() { "$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres "$@"; }
+schema() { query -d "$1" -c 'select curr_version from schema_version'; }
 look() { # what the things themselves say
   "$cluster" status
   local n version home
@@ -79,7 +82,7 @@ look() { # what the things themselves say
     grep -qF "# Temporal $to on 127.0.0.1$n" "$home/config/lab.yaml" || fail "node $n: its configuration is not that of $to"
   done
   [[ $(schema temporal) = 1.18 && $(schema temporal_visibility) = 1.13 ]] || fail "schemas are $(schema temporal) and $(schema temporal_visibility), not 1.18 and 1.13"
-  [[ -z $("$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres -d temporal_visibility -c 'select indexrelid::regclass from pg_index where not indisvalid') ]] || fail "an index is invalid"
+  [[ -z $(query -d temporal_visibility -c 'select indexrelid::regclass from pg_index where not indisvalid') ]] || fail "an index is invalid"
   local store dump
   for store in temporal temporal_visibility; do
     dump=$(find "$dir/fleet/hosts/h4/backups" -type f ! -name '*.partial' -exec "$BIN/pg_restore" --list {} \; 2>/dev/null | grep -c "dbname: $store\$" || true)
@@ -88,6 +91,30 @@ look() { # what the things themselves say
 }
 
 refit() { echo "\$ refit $* -i inventories/lab -i $dir/fleet/inventory.ini -e to=$to"; "$REFIT" "$@" -i inventories/lab -i "$dir/fleet/inventory.ini" -e "to=$to"; }
+
+# a command of Refit that is killed as soon as CONDITION holds; that it ended by itself before is a failure of the test
+killed_when() { # CONDITION COMMAND…
+  local condition=$1 pid i; shift
+  "$@" & pid=$!
+  for ((i = 0; i < 6000; i++)); do
+    if "$condition" 2>/dev/null; then break; fi
+    kill -0 "$pid" 2>/dev/null || { wait "$pid" || true; fail "refit ended before it could be killed ($condition)"; }
+    sleep .05
+  done
+  ((i < 6000)) || { kill -9 "$pid"; fail "nothing to kill it in: $condition"; }
+  kill -9 "$pid"; wait "$pid" 2>/dev/null || true
+  echo "killed refit ($condition)"
+}
+statement_waits() { [[ -n $(query -d postgres -c "select 1 from pg_stat_activity where datname = 'temporal_visibility' and application_name like 'refit:%' and wait_event_type = 'Lock'") ]]; }
+node_is_down() { ! kill -0 "$(<"$dir/fleet/hosts/h1/temporal/temporal.pid")"; }
+killed_in_schema() {
+  # a reader's lock: the load goes on, an ALTER TABLE waits
+  { echo "begin; lock table executions_visibility in access share mode;"; sleep 300; } | query -d temporal_visibility >/dev/null 2>&1 & local lock=$!
+  killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml -i inventories/lab -i "$dir/fleet/inventory.ini" -e "to=$to"
+  query -d postgres -c "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'temporal_visibility' and query like '%access share mode%' and pid <> pg_backend_pid()" >/dev/null
+  kill "$lock" 2>/dev/null || true
+}
+killed_in_swap() { killed_when node_is_down "$REFIT" resume; }
 
 on() { local host=$1; shift; ssh -F "$dir/fleet/ssh_config" "$host" "$@"; }
 hand_backup() {
@@ -115,14 +142,18 @@ hand_swap() { # NODE
 }
 
 case ${1:-run} in
-  run | by-hand)
+  run | killed | by-hand)
     trap ended EXIT
-    refit_wanted=1; [[ ${1:-run} = run ]] || refit_wanted=
+    refit_wanted=1; [[ ${1:-run} != by-hand ]] || refit_wanted=
     part "tools" tools "$refit_wanted"
     part "builds" builds
     part "cluster at $from" fresh
     part "load begins" load_begin
-    if [[ -n $refit_wanted ]]; then
+    if [[ ${1:-run} = killed ]]; then
+      part "refit run, killed in the schema stage" killed_in_schema
+      part "refit resume, killed in the swap stage" killed_in_swap
+      part "refit resume" "$REFIT" resume
+    elif [[ -n $refit_wanted ]]; then
       part "refit preflight" refit preflight playbooks/temporal/upgrade.yml
       part "refit run" refit run playbooks/temporal/upgrade.yml
     else
