@@ -14,6 +14,7 @@ use super::{
 };
 use crate::database::Database;
 use crate::id::{HostName, RunId};
+use crate::secret::Redactor;
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};
 
@@ -113,7 +114,7 @@ impl Place {
             scope: &Scope::default(),
             databases: &self.databases,
             database_names: &database_names,
-            templates: &Templates {},
+            templates: &Templates::new(&self.folder, Redactor::default()),
             environment: &self.environment,
             quiet: self.quiet,
             diff: true,
