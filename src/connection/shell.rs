@@ -32,7 +32,7 @@ pub(super) enum Reach {
 
 /// A process on the host with three streams.
 pub(super) struct Channel {
-    pub(super) stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    pub(super) stdin: Option<Box<dyn AsyncWrite + Send + Sync + Unpin>>,
     pub(super) stdout: Stream,
     pub(super) stderr: Stream,
     _process: Process,
@@ -259,7 +259,7 @@ pub(super) struct Section {
 
 /// A stream of sections.
 pub(super) struct Stream {
-    reader: Box<dyn AsyncRead + Send + Unpin>,
+    reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
     buffer: Vec<u8>,
     /// No marker begins before this place of `buffer`.
     scanned: usize,
@@ -267,7 +267,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    fn new(reader: Box<dyn AsyncRead + Send + Unpin>) -> Stream {
+    fn new(reader: Box<dyn AsyncRead + Send + Sync + Unpin>) -> Stream {
         Stream {
             reader,
             buffer: Vec::new(),
