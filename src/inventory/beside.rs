@@ -161,6 +161,7 @@ impl Reader<'_> {
                 return None;
             }
         };
+        tree::refuse_vaults(&node, self.found);
         match node.value {
             Value::Map(entries) => {
                 let mut layer = Layer::with_capacity(entries.len());

@@ -10,8 +10,10 @@ const MAX_DEPTH: usize = 200;
 pub(super) enum BadLiteral {
     #[error("the integer does not fit into 64 bits")]
     Overflow,
-    #[error("a list or a mapping can be neither a key nor in a set")]
+    #[error("Python reads this as a set, in which no list, set or mapping can be")]
     Unhashable,
+    #[error("Python reads this as a mapping, in which no list, set or mapping can be a key")]
+    UnhashableKey,
     #[error("this key cannot be written as text")]
     Key,
     #[error("`\\N{{…}}` is known, not built yet: write the character itself")]
@@ -68,6 +70,8 @@ type Read<T> = Result<T, Refused>;
 impl Literal {
     fn node(self, span: &Span) -> Result<Node, BadLiteral> {
         let text = self.text();
+        // Ansible does not trust bytes as templates.
+        let tag = matches!(self, Literal::Bytes(_)).then(|| "!unsafe".to_owned());
         let value = match self {
             Literal::None => Value::Null,
             Literal::Bool(b) => Value::Bool(b),
@@ -99,7 +103,7 @@ impl Literal {
             value,
             text,
             style: Style::None,
-            tag: None,
+            tag,
         })
     }
 
@@ -358,7 +362,7 @@ impl Reader {
                     set.push(item);
                 }
             }
-            return Ok(Literal::Set(set));
+            return Ok(Literal::Set(hash_order(set)));
         }
         let mut written = Vec::new();
         let mut key = first;
@@ -378,7 +382,7 @@ impl Reader {
         }
         let mut entries: Vec<(Literal, Literal)> = Vec::new();
         for (key, value) in written {
-            key.hashable()?;
+            key.hashable().map_err(|_| BadLiteral::UnhashableKey)?;
             match entries.iter_mut().find(|(known, _)| known.same(&key)) {
                 Some(entry) => entry.1 = value,
                 None => entries.push((key, value)),
@@ -615,6 +619,50 @@ impl Reader {
     }
 }
 
+/// The order in which Python walks a set of integers, which its hash table decides. Sets of anything else keep the
+/// order of the text (that of strings differs from run to run in Python).
+fn hash_order(items: Vec<Literal>) -> Vec<Literal> {
+    fn insert(table: &mut [Option<(i64, Literal)>], hash: i64, item: Literal) {
+        let mask = table.len() - 1;
+        let mut perturb = hash as u64;
+        let mut at = hash as usize & mask;
+        loop {
+            // A short walk through neighbours, where it does not leave the table.
+            let walk = if at + 9 <= mask { 9 } else { 0 };
+            if let Some(free) = (at..=at + walk).find(|i| table[*i].is_none()) {
+                table[free] = Some((hash, item));
+                return;
+            }
+            perturb >>= 5;
+            at = at.wrapping_mul(5).wrapping_add(1).wrapping_add(perturb as usize) & mask;
+        }
+    }
+    const PRIME: i64 = (1 << 61) - 1;
+    let hash = |item: &Literal| match item {
+        Literal::Int(i) => Some(if i % PRIME == -1 { -2 } else { i % PRIME }),
+        Literal::Bool(b) => Some(i64::from(*b)),
+        _ => None,
+    };
+    let Some(hashes) = items.iter().map(hash).collect::<Option<Vec<i64>>>() else {
+        return items;
+    };
+    let mut table: Vec<Option<(i64, Literal)>> = vec![None; 8];
+    for (used, (hash, item)) in hashes.into_iter().zip(items).enumerate() {
+        insert(&mut table, hash, item);
+        if (used + 1) * 5 >= (table.len() - 1) * 3 {
+            let mut size = 8;
+            while size <= (used + 1) * 4 {
+                size *= 2;
+            }
+            let old = std::mem::replace(&mut table, vec![None; size]);
+            for (hash, item) in old.into_iter().flatten() {
+                insert(&mut table, hash, item);
+            }
+        }
+    }
+    table.into_iter().flatten().map(|(_, item)| item).collect()
+}
+
 fn radix(kind: char) -> Option<(u32, fn(&char) -> bool)> {
     match kind {
         'x' => Some((16, char::is_ascii_hexdigit)),
@@ -692,6 +740,9 @@ mod tests {
             ("(1)", "1"),
             (",", "\",\""),
             ("{1, 2, 1.0}", "[1, 2]"),
+            ("{1, 5, 3}", "[1, 3, 5]"),
+            ("{9, 1, 17, 8}", "[8, 9, 1, 17]"),
+            ("{30, 11, 2, 70, 41, 22, -1}", "[2, 70, 41, 11, 22, -1, 30]"),
             ("set()", "[]"),
             ("{a:1}", "\"{a:1}\""),
             ("0x1f", "31"),
@@ -758,8 +809,13 @@ mod tests {
             ("9223372036854775808", "error: the integer does not fit into 64 bits"),
             (
                 "{[1]: 2}",
-                "error: a list or a mapping can be neither a key nor in a set",
+                "error: Python reads this as a mapping, in which no list, set or mapping can be a key",
             ),
+            (
+                "{{ [1] }}",
+                "error: Python reads this as a set, in which no list, set or mapping can be",
+            ),
+            ("{{ [1] | first }}", "\"{{ [1] | first }}\""),
             ("{(1, 2): 2}", "error: this key cannot be written as text"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
