@@ -410,7 +410,7 @@ impl Reader {
         }
     }
 
-    fn digits(&mut self, ok: fn(&char) -> bool) -> Read<String> {
+    fn digits(&mut self, ok: IsDigit) -> Read<String> {
         let mut digits = String::new();
         while let Some(c) = self.look(0) {
             if ok(&c) {
@@ -663,7 +663,9 @@ fn hash_order(items: Vec<Literal>) -> Vec<Literal> {
     table.into_iter().flatten().map(|(_, item)| item).collect()
 }
 
-fn radix(kind: char) -> Option<(u32, fn(&char) -> bool)> {
+type IsDigit = fn(&char) -> bool;
+
+fn radix(kind: char) -> Option<(u32, IsDigit)> {
     match kind {
         'x' => Some((16, char::is_ascii_hexdigit)),
         'o' => Some((8, |c| matches!(c, '0'..='7'))),

@@ -231,7 +231,7 @@ fn every_mistake_has_its_place() {
         (
             &[("hosts.ini", "[g]\nh a=1 b c=2\n\ti 'x\n")],
             &["hosts.ini"],
-            "hosts.ini:2:7: expected `name=value`, found `b` | one host a line, its variables behind it; quote a \
+            "hosts.ini:2:7: expected `name=value` | one host a line, its variables behind it; quote a \
              value with blanks\nhosts.ini:3:4: a quote is not closed",
         ),
         (
@@ -636,4 +636,21 @@ fn ten_thousand_hosts_share_the_layers_of_their_hundred_groups() {
     assert_eq!((one.len(), shared), (4, 3));
     let [_, groups] = inventory.magic(&host("h42-007"));
     assert!(Arc::ptr_eq(&groups, &inventory.magic(&host("h00-001"))[1]));
+}
+
+#[test]
+fn the_examples_are_the_same_cluster() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("inventories/examples");
+    let list = |source: &str| {
+        let (inventory, found) = Inventory::load(&[source.to_owned()], &examples, None).unwrap();
+        assert!(found.is_empty(), "{}", shown(&found, &examples));
+        assert_eq!(inventory.select("temporal:!history[0]").unwrap().len(), 5);
+        inventory.list_json()
+    };
+    let (ini, mut yaml) = (list("ini/hosts"), list("yaml/hosts.yml"));
+    assert_eq!(ini["_meta"], yaml["_meta"]);
+    assert_eq!(ini["temporal"]["children"], json!(["frontend", "history"]));
+    // Only the order in which groups were declared differs.
+    yaml["all"] = ini["all"].clone();
+    assert_eq!(ini, yaml);
 }
