@@ -161,6 +161,9 @@ pub(crate) struct Failure {
     pub(crate) unknown: bool,
     /// The host did not answer.
     pub(crate) unreachable: bool,
+    /// Nothing went wrong, but a person is needed and none is there (`pause` without a terminal): the run is paused
+    /// with exit 6 and the unit stays as it was, to be taken up by `resume`.
+    pub(crate) paused: bool,
 }
 
 impl Failure {
@@ -170,13 +173,27 @@ impl Failure {
             result: Value::Object(serde_json::Map::new()),
             unknown: false,
             unreachable: false,
+            paused: false,
+        }
+    }
+
+    pub(crate) fn with(self, result: Value) -> Failure {
+        Failure { result, ..self }
+    }
+
+    /// A person is needed and none is there.
+    pub(crate) fn paused(message: impl Into<String>) -> Failure {
+        Failure {
+            paused: true,
+            ..Failure::new(message)
         }
     }
 }
 
 /// What a step does on a host.
 pub(crate) enum Action {
-    /// Known without asking anybody: set, debug, assert, fail. Evaluated when the step's turn comes.
+    /// Known without asking anybody: set, debug, assert, fail. Made when the step's turn comes: `Kind::action` is
+    /// called then, with the variables of that moment.
     Answer(Result<Done, Failure>),
     Shell(Box<dyn ShellAction>),
     Drive(Box<dyn DriveAction>),
@@ -234,6 +251,11 @@ pub(crate) trait Reading: Send + Sync {
     fn cancelled(&self) -> BoxFuture<'_, ()>;
     /// Can a person be asked?
     fn terminal(&self) -> bool;
+    /// Asks the person at the terminal for one line; `hidden`: what is typed is not shown. Where there is no terminal
+    /// the failure is `paused`.
+    fn ask<'a>(&'a self, prompt: &'a str, _hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
+        Box::pin(async move { Err(Failure::paused(format!("waiting for a person: {prompt}"))) })
+    }
 }
 
 /// What a step that changes something may reach as well.

@@ -5,20 +5,29 @@
 //! reach anything that changes a host: `Reading` has no such method.
 
 mod action;
+mod list;
 mod params;
+mod place;
+mod process;
+mod sh;
+mod upload;
 
 pub(crate) use action::{
     Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,
     SegmentState, ShellAction, Upload, UploadFrom, Verdict,
 };
-pub(crate) use params::{Given, Param, Params, Ty};
+pub(crate) use list::{find, known_later, page, spelled};
+pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
 
 use crate::yaml::{Diagnostics, Node};
+
+// A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
+list::kinds! {}
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
-    /// The manual page: the file's `//!` text.
+    /// The manual page: the file's `//!` text (`list::manual!`).
     fn manual(&self) -> &'static str;
     fn params(&self) -> &'static [Param];
     /// Fields of the result beside `changed failed skipped` (and `results` of a loop), which all have.
@@ -31,6 +40,10 @@ pub(crate) trait Kind: Send + Sync {
     fn free_names(&self) -> bool {
         false
     }
+    /// Parameters that Ansible has and that are refused as "known, not built yet".
+    fn later(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Never changes anything, whatever its parameters (stat, health, assert, debug, fail, pause): no job is needed.
     fn reads_only(&self) -> bool {
         false
@@ -40,16 +53,6 @@ pub(crate) trait Kind: Send + Sync {
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics;
     /// What to do, once every parameter is known.
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics>;
-}
-
-/// The kind of this name, with or without `ansible.builtin.` before it.
-pub(crate) fn find(_name: &str) -> Option<&'static dyn Kind> {
-    None
-}
-
-/// All kinds, in the order of the manual.
-pub(crate) fn all() -> &'static [&'static dyn Kind] {
-    &[]
 }
 
 /// A node of parameters that is no mapping and no text (for the loader's error).

@@ -104,6 +104,7 @@ impl Composer<'_> {
         for event in Parser::new_from_str_with_options(&source.text, options) {
             let (event, at) = event.map_err(|error| syntax::diagnostic(&source, &error))?;
             let span = self.span(&at);
+            let tag_span = at.tag_span().map_or_else(|| span.clone(), |tag| self.span(&tag));
             match event {
                 Event::DocumentStart(..) => {
                     documents += 1;
@@ -119,7 +120,7 @@ impl Composer<'_> {
                         let covered = &source.text[span.start..span.end];
                         span.end = span.start + covered.trim_end().len();
                     }
-                    let node = self.scalar(&span, &text, style, tag.as_deref());
+                    let node = self.scalar(&span, &text, style, tag.as_deref().zip(Some(&tag_span)));
                     let cost = Cost {
                         nodes: 1,
                         bytes: text.len(),
@@ -129,14 +130,14 @@ impl Composer<'_> {
                 }
                 Event::SequenceStart(style, anchor, tag) => {
                     let content = Content::Seq(Vec::new());
-                    self.start(span, style, anchor, tag.as_deref(), content)?;
+                    self.start(span, style, anchor, tag.as_deref().zip(Some(&tag_span)), content)?;
                 }
                 Event::MappingStart(style, anchor, tag) => {
                     let content = Content::Map {
                         entries: Vec::new(),
                         key: None,
                     };
-                    self.start(span, style, anchor, tag.as_deref(), content)?;
+                    self.start(span, style, anchor, tag.as_deref().zip(Some(&tag_span)), content)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end(&span)?,
                 Event::Alias(id) => self.alias(&span, id)?,
@@ -173,7 +174,7 @@ impl Composer<'_> {
         span: Span,
         style: granit_parser::StructureStyle,
         anchor: usize,
-        tag: Option<&Tag>,
+        tag: Option<(&Tag, &Span)>,
         content: Content,
     ) -> Result<(), Diagnostic> {
         if self.open.len() >= MAX_DEPTH {
@@ -184,7 +185,7 @@ impl Composer<'_> {
             Content::Seq(_) => "seq",
             Content::Map { .. } => "map",
         };
-        let tag = tag.and_then(|tag| self.collection_tag(tag, &span, natural));
+        let tag = tag.and_then(|(tag, at)| self.collection_tag(tag, at, natural));
         self.open.push(Open {
             span,
             tag,
@@ -361,7 +362,7 @@ impl Composer<'_> {
         Ok(whole)
     }
 
-    fn scalar(&mut self, span: &Span, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Node {
+    fn scalar(&mut self, span: &Span, text: &str, style: ScalarStyle, tag: Option<(&Tag, &Span)>) -> Node {
         let style = match style {
             ScalarStyle::SingleQuoted => Style::SingleQuoted,
             ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
@@ -372,16 +373,13 @@ impl Composer<'_> {
         let value = match tag {
             None if style == Style::Plain => scalar::plain(text, self.rules),
             None => Ok(Value::Str(text.to_owned())),
-            Some(tag) => match (tag.core_suffix(), tag.original()) {
+            Some((tag, tag_span)) => match (tag.core_suffix(), tag.original()) {
                 (Some("str"), _) => Ok(Value::Str(text.to_owned())),
                 (Some(core @ ("int" | "float" | "bool" | "null")), _) => scalar::tagged(text, core, self.rules),
-                (Some(core), _) => Err(scalar::BadScalar::WrongTag {
-                    text: text.to_owned(),
-                    tag: core.to_owned(),
-                }),
+                (Some(core), _) => Err(scalar::BadScalar::WrongTag(core.to_owned())),
                 (None, name) if name == "!" => Ok(Value::Str(text.to_owned())),
                 (None, name) => {
-                    self.known_tag(&name, span);
+                    self.known_tag(&name, tag_span);
                     kept = Some(name);
                     Ok(Value::Str(text.to_owned()))
                 }
@@ -389,7 +387,7 @@ impl Composer<'_> {
         };
         let value = value.unwrap_or_else(|wrong| {
             let mut diagnostic = Diagnostic::error(span, wrong.to_string());
-            if !matches!(wrong, scalar::BadScalar::WrongTag { .. }) {
+            if !matches!(wrong, scalar::BadScalar::WrongTag(_)) {
                 diagnostic = diagnostic.help("quote it if it is text");
             }
             self.found.push(diagnostic);

@@ -75,11 +75,15 @@ pub(crate) struct Diagnostics {
 impl Diagnostics {
     /// Adds one, unless the same message stands at the same place already (a template is looked at once per host).
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        let place = |d: &Diagnostic| d.at.as_ref().map(|s| (s.source.path.clone(), s.start, s.end));
+        let same_place = |d: &Diagnostic| match (&d.at, &diagnostic.at) {
+            (None, None) => true,
+            (Some(a), Some(b)) => (a.start, a.end) == (b.start, b.end) && a.source.path == b.source.path,
+            _ => false,
+        };
         let known = self
             .list
             .iter()
-            .any(|d| d.message == diagnostic.message && place(d) == place(&diagnostic));
+            .any(|d| same_place(d) && d.message == diagnostic.message);
         if !known {
             self.list.push(diagnostic);
         }

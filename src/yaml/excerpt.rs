@@ -21,8 +21,7 @@ pub(super) fn visible(text: &str) -> String {
 fn push_visible(shown: &mut String, c: char) {
     match c {
         '\u{feff}' => {}
-        // The renderer turns it into blanks.
-        '\t' => shown.push(c),
+        '\t' => shown.push_str("    "),
         '\0'..='\u{1f}' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
         '\u{7f}' => shown.push('\u{2421}'),
         // C1, and what changes the direction of text or hides.
@@ -205,14 +204,19 @@ fn hide_value(line: &str, start: usize, secret: bool, hidden: &mut Vec<Range<usi
 /// Values inside `{…}`, `k=v` and `--password v`.
 fn flow_secrets(line: &str, start: usize, secret: bool, hidden: &mut Vec<Range<usize>>) {
     static PAIR: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"([\w.-]+)["']?(\s*[:=]\s*|\s+)("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]"'][^,}\]\s]*)"#)
+        // After a colon a value goes up to a comma or bracket, elsewhere up to a blank.
+        Regex::new(
+            r#"([\w.-]+)["']?(?:(\s*:\s*)("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]"'][^,}\]]*)|(\s*=\s*|\s+)("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]"'][^,}\]\s]*))"#,
+        )
             .expect("the pattern is a constant")
     });
     let mut at = start;
     while let Some(found) = PAIR.captures_at(line, at) {
-        let (key, gap, value) = (&found[1], &found[2], found.get(3));
-        let Some(value) = value else { break };
-        let option = gap.trim().is_empty();
+        let key = &found[1];
+        let (Some(gap), Some(value)) = (found.get(2).or(found.get(4)), found.get(3).or(found.get(5))) else {
+            break;
+        };
+        let option = gap.as_str().trim().is_empty();
         let hide = if option {
             key.starts_with("--") && is_secret(key)
         } else {
@@ -223,7 +227,7 @@ fn flow_secrets(line: &str, start: usize, secret: bool, hidden: &mut Vec<Range<u
             .trim_start_matches(['"', '\''])
             .starts_with(['{', '$', '*']);
         if hide && literal {
-            hidden.push(value.range());
+            hidden.push(value.start()..value.start() + value.as_str().trim_end().len());
             at = value.end();
         } else {
             // The value may be the key of the next pair.

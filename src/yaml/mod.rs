@@ -3,6 +3,7 @@
 //! Two rule sets run over one tree: YAML 1.2 core for everything of Refit's own, YAML 1.1 for inventory files.
 
 mod compose;
+pub(crate) mod decode;
 mod diagnostic;
 mod excerpt;
 mod node;
@@ -13,6 +14,7 @@ mod suggest;
 mod syntax;
 
 pub(crate) use compose::parse;
+pub(crate) use decode::parse_duration;
 pub(crate) use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub(crate) use node::{Node, Style, Value};
 pub(crate) use scalar::Rules;

@@ -26,8 +26,8 @@ pub(crate) enum BadScalar {
     NoSuchDate,
     #[error("a lone `=` has no value in YAML 1.1")]
     LoneEquals,
-    #[error("`{text}` is no {tag}")]
-    WrongTag { text: String, tag: String },
+    #[error("this is no {0}, as its tag says")]
+    WrongTag(String),
 }
 
 fn pattern(text: &'static str) -> Regex {
@@ -44,17 +44,13 @@ pub(super) fn plain(text: &str, rules: Rules) -> Result<Value, BadScalar> {
 
 /// The value of a scalar with one of YAML's own tags (`int`, `float`, `bool`, `null`).
 pub(super) fn tagged(text: &str, tag: &str, rules: Rules) -> Result<Value, BadScalar> {
-    let wrong = || BadScalar::WrongTag {
-        text: text.to_owned(),
-        tag: tag.to_owned(),
-    };
     match (tag, plain(text, rules)?) {
         ("int", Value::Int(i)) => Ok(Value::Int(i)),
         ("float", Value::Float(f)) => Ok(Value::Float(f)),
         ("float", Value::Int(i)) => Ok(Value::Float(i as f64)),
         ("bool", Value::Bool(b)) => Ok(Value::Bool(b)),
         ("null", Value::Null) => Ok(Value::Null),
-        _ => Err(wrong()),
+        _ => Err(BadScalar::WrongTag(tag.to_owned())),
     }
 }
 

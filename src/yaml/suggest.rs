@@ -7,10 +7,10 @@ where
 {
     let folded = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = folded(word);
-    // A third of the letters may be wrong, but one letter of a short word only where most of it stays.
+    // In a word of two letters every letter counts.
     let allowed = match wanted.chars().count() {
-        0 | 1 => 0,
-        2..=5 => 1,
+        0..=2 => 0,
+        3..=5 => 1,
         n => (n / 3).min(4),
     };
     candidates

@@ -11,14 +11,20 @@ pub(super) fn unquoted_template(source: &Arc<Source>, start: usize) -> Diagnosti
     let line_end = source.text[start..].find('\n').map_or(source.text.len(), |i| start + i);
     let rest = source.text[start..line_end].trim_end();
     let length = rest.find("}}").map_or(rest.len(), |i| i + 2);
-    let whole = rest.split(" #").next().unwrap_or(rest).trim_end();
-    let quote = if whole.contains('"') { '\'' } else { '"' };
+    let template = &rest[..length];
+    let quote = if template.contains('"') { '\'' } else { '"' };
+    // What follows the template may be a secret.
+    let more = if rest.len() > length && !rest[length..].trim_start().starts_with('#') {
+        "…"
+    } else {
+        ""
+    };
     Diagnostic::error(
         &Span::new(source, start, start + length),
         "a value that begins with `{{` must be quoted",
     )
     .label("YAML reads this as a mapping")
-    .help(format!("quote it: {quote}{whole}{quote}"))
+    .help(format!("quote it: {quote}{template}{more}{quote}"))
 }
 
 /// A syntax error with a hint, where the text suggests one.
@@ -70,6 +76,8 @@ pub(super) fn diagnostic(source: &Arc<Source>, error: &ScanError) -> Diagnostic 
                 found = found.help(format!("is a closing {quote} missing?"));
             } else if let Some(closing) = lines.iter().find_map(|(_, line)| open_bracket(line)) {
                 found = found.help(format!("is a closing `{closing}` missing?"));
+            } else if text[at..].starts_with(':') {
+                found = found.help("keys of one mapping stand in one column: is the indentation right?");
             }
         }
     }
