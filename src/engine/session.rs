@@ -300,6 +300,7 @@ async fn surveyed(
         recipe: recipe.clone(),
         plan: digest,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        check: loaded.options.check,
     };
     let mut state = RunState::new(loaded.run.clone());
     let mut epoch = 0;

@@ -178,6 +178,9 @@ pub(crate) struct RunBegan {
     pub(crate) recipe: Digests,
     pub(crate) plan: String,
     pub(crate) version: String,
+    /// Check mode: nothing is changed, and nothing is journalled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) check: bool,
 }
 
 /// What the recipe consists of: the whole's digest, and each part's, to name what changed.
