@@ -142,17 +142,28 @@ impl Board {
     /// At most `rows` − 4 hosts and the stage; no line is wider than the screen.
     pub(super) fn lines(&self, now: Instant, width: usize, rows: usize, styled: bool) -> Vec<String> {
         let Some(stage) = &self.stage else { return Vec::new() };
-        let mut hosts: Vec<(&HostName, &Active)> =
-            self.active.iter().filter_map(|(host, units)| Some((host, units.first()?))).collect();
+        let mut hosts: Vec<(&HostName, &Active)> = self
+            .active
+            .iter()
+            .filter_map(|(host, units)| Some((host, units.first()?)))
+            .collect();
         hosts.sort_by(|a, b| (a.1.since, a.0).cmp(&(b.1.since, b.0)));
         let room = rows.saturating_sub(FREE).max(1);
         let shown = if hosts.len() > room { room - 1 } else { hosts.len() };
-        let name = hosts[..shown].iter().map(|(host, _)| host.as_str().chars().count()).max().unwrap_or(0).min(24);
-        let mut lines: Vec<Line> = hosts[..shown].iter().map(|(host, active)| row(host, active, name, now)).collect();
+        let name = hosts[..shown]
+            .iter()
+            .map(|(host, _)| host.as_str().chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(24);
+        let mut lines: Vec<Line> = hosts[..shown]
+            .iter()
+            .map(|(host, active)| row(host, active, name, now))
+            .collect();
         if hosts.len() > shown {
             lines.push(Line::edge().tone(Tone::Dim, format!("  … and {} more running", hosts.len() - shown)));
         }
-        lines.push(self.summary(stage, now));
+        lines.push(self.summary(stage, now, Line::edge()));
         let width = width.saturating_sub(1).max(10);
         lines
             .iter()
@@ -160,7 +171,18 @@ impl Board {
             .collect()
     }
 
-    fn summary(&self, stage: &Stage, now: Instant) -> Line {
+    /// What runs, in one line, where nothing can move: the stage, and who has been at it longest. None: nothing runs.
+    pub(super) fn pulse(&self, now: Instant) -> Option<Line> {
+        let stage = self.stage.as_ref()?;
+        let longest = |(_, units): &(&HostName, &Vec<Active>)| units.first().map(|active| active.since);
+        let (host, units) = self.active.iter().min_by_key(longest)?;
+        let active = units.first()?;
+        let text = active.text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+        let line = self.summary(stage, now, Line::now().tone(Tone::Dim, "..           "));
+        Some(line.text(format!("; {host}: {}{text}", active.doing)))
+    }
+
+    fn summary(&self, stage: &Stage, now: Instant, line: Line) -> Line {
         let resting = |(host, ended): &(&HostName, &Instant)| {
             !self.active.contains_key(*host) && !stage.failed.contains(*host) && now.duration_since(**ended) < PAUSE
         };
@@ -174,13 +196,17 @@ impl Board {
                     && now.duration_since(**ended) >= PAUSE
             })
             .count();
-        let mut line = Line::edge().tone(Tone::Bold, stage.title.clone());
+        let mut line = line.tone(Tone::Bold, stage.title.clone());
         if let Some((batch, batches)) = stage.batch {
             line = line.text(format!(", batch {batch} of {batches}"));
         }
-        line = line.text(format!(": {running} running, ")).tone(Tone::Good, format!("{done} done"));
+        line = line
+            .text(format!(": {running} running, "))
+            .tone(Tone::Good, format!("{done} done"));
         if !stage.failed.is_empty() {
-            line = line.text(", ").tone(Tone::Bad, format!("{} failed", stage.failed.len()));
+            line = line
+                .text(", ")
+                .tone(Tone::Bad, format!("{} failed", stage.failed.len()));
         }
         if stage.hosts > 0 {
             line = line.text(format!(" of {}", count(stage.hosts, "host")));
@@ -195,11 +221,11 @@ fn row(host: &HostName, active: &Active, width: usize, now: Instant) -> Line {
         .tone(Tone::Skipped, format!("  {host:<width$}"))
         .tone(Tone::Dim, format!("  {:>5}  ", clock(now.duration_since(active.since))))
         .text(active.doing.clone());
-    if let Some(amount) = active.bytes {
-        line = line.tone(Tone::Bold, format!(": {}", bytes(amount)));
+    if let Some(text) = &active.text {
+        line = line.tone(Tone::Dim, format!(": {text}"));
     }
-    match &active.text {
-        Some(text) => line.tone(Tone::Dim, format!(": {text}")),
+    match active.bytes {
+        Some(amount) => line.text(format!(" {}", bytes(amount))),
         None => line,
     }
 }

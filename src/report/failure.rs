@@ -23,7 +23,11 @@ pub(super) fn block(ended: &UnitEnded) -> Vec<Line> {
     if let Some(item) = &ended.item {
         field(&mut lines, "item", &one(item));
     }
-    let attempt = if ended.attempt > 1 { format!(", attempt {}", ended.attempt) } else { String::new() };
+    let attempt = if ended.attempt > 1 {
+        format!(", attempt {}", ended.attempt)
+    } else {
+        String::new()
+    };
     field(&mut lines, "kind", &format!("{}{attempt}", ended.kind));
     if let Some(command) = &ended.command {
         field(&mut lines, "command", command);
@@ -68,7 +72,10 @@ fn tail(lines: &mut Vec<Line>, name: &str, text: &str) {
             None => lines.push(behind_bar(Tone::Text, row)),
             Some((end, _)) => {
                 let more = row[end..].chars().count();
-                lines.push(behind_bar(Tone::Text, &format!("{} … {more} more characters", &row[..end])));
+                lines.push(behind_bar(
+                    Tone::Text,
+                    &format!("{} … {more} more characters", &row[..end]),
+                ));
             }
         }
     }

@@ -29,7 +29,9 @@ impl Json {
 
     /// Too soon after the one before.
     fn crowded(&mut self, record: &Record) -> bool {
-        let Event::Progress { unit, .. } = &record.event else { return false };
+        let Event::Progress { unit, .. } = &record.event else {
+            return false;
+        };
         match self.told.get(unit) {
             Some(before) if record.at.duration_since(*before) < BETWEEN => true,
             _ => {
@@ -102,7 +104,9 @@ fn unit<'a>(event: &'a Event, state: &RunState) -> Option<(&'a Unit, Option<u32>
         Event::UnitBegan { unit, .. } | Event::Progress { unit, .. } | Event::Decision { unit, .. } => {
             Some((unit, known(unit), None))
         }
-        Event::Intent { unit, attempt, .. } | Event::Segment { unit, attempt, .. } => Some((unit, Some(*attempt), None)),
+        Event::Intent { unit, attempt, .. } | Event::Segment { unit, attempt, .. } => {
+            Some((unit, Some(*attempt), None))
+        }
         Event::UnitEnded(ended) => Some((&ended.unit, Some(ended.attempt), Some(ended.outcome))),
         _ => None,
     }

@@ -163,11 +163,19 @@ pub(super) fn bytes((done, all): (u64, u64)) -> String {
         _ => ("GiB", 1_073_741_824.0),
     };
     let digits = usize::from(size > 1.0);
-    format!("{:.digits$} of {:.digits$} {unit}", done as f64 / size, all as f64 / size)
+    format!(
+        "{:.digits$} of {:.digits$} {unit}",
+        done as f64 / size,
+        all as f64 / size
+    )
 }
 
 pub(super) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    if number == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{number} {what}s")
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! ```text
 //!            ┌► Json ─────────────────────────► Writer ─► stdout
 //! (Record,   │
-//!  RunState) ├► Plain ────► Story ─► [Line] ──► Writer ─► stdout
+//!  RunState) ├► Plain ────► Story ─► [Line] ──► Writer ─► stdout (after a minute of silence: what the Board has)
 //!            │
 //!            └► Terminal ─► Story ─► [Line] ─┐
 //!                        └► Board ───────────┴► the drawing thread, 10 times a second at most
@@ -26,7 +26,7 @@ mod tests;
 mod ways;
 mod writer;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use crate::event::Watch;
@@ -39,17 +39,16 @@ pub(crate) fn json() -> Box<dyn Watch> {
 /// For a person, on stdout: live on a terminal, else a timestamped line for each transition. `diff`: show what changes.
 pub(crate) fn text(diff: bool) -> Box<dyn Watch> {
     let zone = jiff::tz::TimeZone::system();
-    let lively = std::io::stdout().is_terminal()
-        && std::io::stderr().is_terminal()
-        && lively(|name| std::env::var_os(name).as_deref().map(OsStr::to_owned));
+    let lively =
+        std::io::stdout().is_terminal() && std::io::stderr().is_terminal() && lively(|name| std::env::var_os(name));
     if lively && let Some(terminal) = terminal::Terminal::stdout(diff, zone.clone()) {
         return Box::new(terminal);
     }
-    Box::new(plain::Plain::new(diff, zone, writer::Writer::new(std::io::stdout())))
+    Box::new(plain::Plain::new(diff, zone, std::io::stdout()))
 }
 
 /// Does the environment allow a screen that moves?
-fn lively(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+fn lively(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty() && value != "false");
     !set("NO_COLOR") && !set("CI") && variable("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }

@@ -65,29 +65,51 @@ pub(super) fn recap(state: &RunState, end: End) -> Vec<Line> {
         RunEnd::Failed | RunEnd::Refused => Tone::Bad,
     };
     lines.push(Line::edge());
-    lines.push(Line::edge().tone(tone, meaning(&rows, end, way.meaning)).tone(Tone::Dim, format!(" (exit {})", end.exit)));
+    lines.push(
+        Line::edge()
+            .tone(tone, meaning(&rows, end, paused(state, end).unwrap_or(way.meaning)))
+            .tone(Tone::Dim, format!(" (exit {})", end.exit)),
+    );
     if end.check {
         return lines;
     }
     for (unit, message) in unknown(state) {
         lines.push(Line::edge().text("  ").tone(Tone::Unknown, unit.to_string()));
-        lines.extend(clean::lines(message).into_iter().map(|line| Line::edge().text("      ").text(line)));
-        lines.push(Line::edge().text("      ").tone(Tone::Bold, ways::decide(&state.run, unit)));
+        lines.extend(
+            clean::lines(message)
+                .into_iter()
+                .map(|line| Line::edge().text("      ").text(line)),
+        );
+        lines.push(
+            Line::edge()
+                .text("      ")
+                .tone(Tone::Bold, ways::decide(&state.run, unit)),
+        );
     }
     let commands: Vec<_> = way.commands(&state.run).collect();
-    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    lines.extend(commands.iter().map(|(command, does)| {
-        Line::edge().text("  ").tone(Tone::Bold, format!("{command:<width$}")).tone(Tone::Dim, format!("   {does}"))
+    let width = commands.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+    lines.extend(commands.into_iter().map(|(what, command)| {
+        let what = format!("  {:<width$}", format!("{what}:"), width = width + 3);
+        Line::edge().tone(Tone::Dim, what).tone(Tone::Bold, command)
     }));
     lines
 }
 
 fn heading(state: &RunState, end: End) -> Line {
-    let name = state.began.as_ref().map(|began| began.name.as_str()).unwrap_or_default();
-    let mode = if end.check { ", check mode: nothing was changed" } else { "" };
-    Line::edge()
-        .tone(Tone::Bold, format!("Recap of {name}"))
-        .tone(Tone::Dim, format!("   run {}, {}{mode}", state.run, duration(end.seconds)))
+    let name = state
+        .began
+        .as_ref()
+        .map(|began| began.name.as_str())
+        .unwrap_or_default();
+    let mode = if end.check {
+        ", check mode: nothing was changed"
+    } else {
+        ""
+    };
+    Line::edge().tone(Tone::Bold, format!("Recap of {name}")).tone(
+        Tone::Dim,
+        format!("   run {}, {}{mode}", state.run, duration(end.seconds)),
+    )
 }
 
 /// Stages that did not simply come to their end.
@@ -122,14 +144,20 @@ fn rows(state: &RunState, end: End) -> Vec<Row<'_>> {
             let (rank, word, reason) = match &host.fate {
                 Some((stage, fate, reason)) => {
                     let (rank, word) = fate_word(*fate);
-                    let place = if stage.is_empty() { String::new() } else { format!(" in {stage}") };
+                    let place = if stage.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" in {stage}")
+                    };
                     (rank, format!("{word}{place}"), reason.as_str())
                 }
                 None if unsure.contains(name) => (Rank::Unknown, "unknown".to_owned(), ""),
                 None if none => (Rank::Untouched, "untouched: no step ran here".to_owned(), ""),
                 None if end.how == RunEnd::Done => (Rank::Through, String::new(), ""),
                 None => {
-                    let word = furthest.get(name).map(|unit| format!("came to {}/{}", unit.stage, unit.step));
+                    let word = furthest
+                        .get(name)
+                        .map(|unit| format!("came to {}/{}", unit.stage, unit.step));
                     (Rank::Through, word.unwrap_or_default(), "")
                 }
             };
@@ -161,7 +189,12 @@ fn table(rows: &[Row<'_>], check: bool) -> Vec<Line> {
     let changed = if check { "would change" } else { "changed" };
     let heads = ["ok", changed, "skipped", "failed", "unreachable", "unknown"];
     let name = |row: &Row<'_>| clean::one_line(row.host.as_str());
-    let first = rows.iter().map(|row| measure_text_width(&name(row))).max().unwrap_or(0).max("host".len());
+    let first = rows
+        .iter()
+        .map(|row| measure_text_width(&name(row)))
+        .max()
+        .unwrap_or(0)
+        .max("host".len());
     let mut head = format!("  {}", pad_str("host", first, Alignment::Left, None));
     for title in heads {
         head.push_str("  ");
@@ -205,6 +238,15 @@ fn meaning(rows: &[Row<'_>], end: End, meaning: &str) -> String {
     }
 }
 
+/// The note that says what a run waits for.
+fn paused(state: &RunState, end: End) -> Option<&str> {
+    let note = state
+        .notes
+        .last()
+        .filter(|note| end.how == RunEnd::Paused && note.starts_with("paused"))?;
+    clean::lines(note).first().copied()
+}
+
 /// Unknown units, with what is known of them.
 fn unknown(state: &RunState) -> Vec<(&Unit, &str)> {
     state
@@ -234,7 +276,10 @@ fn left_open(state: &RunState) -> Vec<Line> {
     }
     let mut lines = vec![
         Line::edge(),
-        Line::edge().text(format!("{} still running there, or not started:", count(open.len(), "job"))),
+        Line::edge().text(format!(
+            "{} still running there, or not started:",
+            count(open.len(), "job")
+        )),
     ];
     lines.extend(open.iter().map(|unit| Line::edge().text(format!("  {unit}"))));
     lines

@@ -79,7 +79,11 @@ impl Story {
                     lines.extend(taken_up(record, state));
                 }
                 if let Some(reason) = takeover {
-                    lines.push(Line::now().tone(Tone::Changed, "taken over").text(format!(": {reason}")));
+                    lines.push(
+                        Line::now()
+                            .tone(Tone::Changed, "taken over")
+                            .text(format!(": {reason}")),
+                    );
                 }
                 lines
             }
@@ -97,7 +101,14 @@ impl Story {
                     Line::now()
                         .tone(Tone::Bold, format!("stage {title}"))
                         .text(format!(" on {}", named(hosts)))
-                        .tone(Tone::Dim, if slug_like(title, stage) { String::new() } else { format!("  [{stage}]") }),
+                        .tone(
+                            Tone::Dim,
+                            if slug_like(title, stage) {
+                                String::new()
+                            } else {
+                                format!("  [{stage}]")
+                            },
+                        ),
                 ]
             }
             Event::BatchBegan {
@@ -106,7 +117,11 @@ impl Story {
             Event::StageEnded { stage, end } => vec![self.stage_ended(record.at, stage, end, state)],
             Event::Progress { unit, text, bytes } => self.progress(record.at, unit, text, *bytes),
             Event::Intent { unit, attempt, .. } if *attempt > 1 => {
-                vec![Line::now().tone(Tone::Dim, "again").text(format!("        {unit}, attempt {attempt}"))]
+                vec![
+                    Line::now()
+                        .tone(Tone::Dim, "again")
+                        .text(format!("        {unit}, attempt {attempt}")),
+                ]
             }
             Event::Segment { unit, segment, .. } if segment.state == SegmentState::Done => {
                 vec![Line::now().text(format!("part done    {unit}: {} {}", segment.name, segment.text))]
@@ -119,7 +134,11 @@ impl Story {
                 reason,
             } => {
                 let what = if *done { "done" } else { "not done" };
-                vec![Line::now().tone(Tone::Bold, "decided").text(format!("      {unit} was {what}, says {who}: {reason}"))]
+                vec![
+                    Line::now()
+                        .tone(Tone::Bold, "decided")
+                        .text(format!("      {unit} was {what}, says {who}: {reason}")),
+                ]
             }
             Event::HostDecided {
                 host,
@@ -159,12 +178,18 @@ impl Story {
             .filter(|(number, _)| **number > 0)
             .map(|(number, outcome)| format!("{number} {}", self.word(outcome)))
             .collect();
-        let mut line = Line::now().tone(Tone::Bold, format!("stage {title}")).text(" ").tone(tone, how);
+        let mut line = Line::now()
+            .tone(Tone::Bold, format!("stage {title}"))
+            .text(" ")
+            .tone(tone, how);
         if !counts.is_empty() {
             line = line.text(format!(": {}", counts.join(", ")));
         }
         if let Some(began) = tally.began {
-            line = line.tone(Tone::Dim, format!("  {}", duration(at.duration_since(began).as_secs_f64())));
+            line = line.tone(
+                Tone::Dim,
+                format!("  {}", duration(at.duration_since(began).as_secs_f64())),
+            );
         }
         line
     }
@@ -183,14 +208,21 @@ impl Story {
         }
         self.told.insert(unit.clone(), (at, kind));
         let amount = amount.map(|amount| format!(" {}", bytes(amount))).unwrap_or_default();
-        vec![Line::now().tone(Tone::Dim, "..").text(format!("           {unit}: {text}{amount}"))]
+        vec![
+            Line::now()
+                .tone(Tone::Dim, "..")
+                .text(format!("           {unit}: {text}{amount}")),
+        ]
     }
 
     fn unit_ended(&mut self, ended: &UnitEnded, state: &RunState) -> Vec<Line> {
         self.told.remove(&ended.unit);
         let tally = self.stages.entry(ended.unit.stage.clone()).or_default();
         tally.counts[ended.outcome as usize] += 1;
-        let few = tally.hosts.max(state.stages.get(&ended.unit.stage).map_or(0, |s| s.hosts.len())) <= CROWD;
+        let few = tally
+            .hosts
+            .max(state.stages.get(&ended.unit.stage).map_or(0, |s| s.hosts.len()))
+            <= CROWD;
         let told = match ended.outcome {
             Outcome::Failed | Outcome::Unreachable | Outcome::Unknown => return self.failed(ended),
             _ if ended.kind == "debug" => return self.said(ended),
@@ -226,7 +258,14 @@ impl Story {
         let line = self.name(ended, ended.ignored);
         let same = format!(
             "{:?}",
-            (&ended.unit.stage, &ended.unit.step, ended.outcome, &ended.message, &ended.command, output(ended))
+            (
+                &ended.unit.stage,
+                &ended.unit.step,
+                ended.outcome,
+                &ended.message,
+                &ended.command,
+                output(ended)
+            )
         );
         if let Some(host) = self.failures.get(&same).filter(|host| **host != ended.unit.host) {
             return vec![line.text(format!(": the same as on {host}"))];
@@ -240,8 +279,14 @@ impl Story {
     /// Outcome and name of a unit.
     fn name(&self, ended: &UnitEnded, ignored: bool) -> Line {
         let word = self.word(ended.outcome);
-        let word = if ignored { format!("{word}, ignored") } else { word.to_owned() };
-        let mut line = Line::now().tone(ended.outcome.into(), format!("{word:<12}")).text(format!(" {}", ended.unit));
+        let word = if ignored {
+            format!("{word}, ignored")
+        } else {
+            word.to_owned()
+        };
+        let mut line = Line::now()
+            .tone(ended.outcome.into(), format!("{word:<12}"))
+            .text(format!(" {}", ended.unit));
         if let Some(item) = &ended.item {
             line = line.tone(Tone::Dim, format!(" ({})", short(&failure::one(item))));
         }
@@ -273,11 +318,11 @@ impl Story {
 fn heading(record: &Record, began: &RunBegan) -> Vec<Line> {
     let left_out = |host: &HostName| began.excluded.iter().any(|(excluded, _)| excluded == host);
     let hosts: Vec<HostName> = began.hosts.iter().filter(|host| !left_out(host)).cloned().collect();
-    let mut lines = vec![
-        Line::now()
-            .tone(Tone::Bold, began.name.clone())
-            .text(format!(" ({}) on {}", began.playbook.display(), named(&hosts))),
-    ];
+    let mut lines = vec![Line::now().tone(Tone::Bold, began.name.clone()).text(format!(
+        " ({}) on {}",
+        began.playbook.display(),
+        named(&hosts)
+    ))];
     lines.push(if began.check {
         Line::below().tone(Tone::Changed, "check mode: nothing is changed")
     } else {
@@ -294,11 +339,17 @@ fn heading(record: &Record, began: &RunBegan) -> Vec<Line> {
 
 fn taken_up(record: &Record, state: &RunState) -> Vec<Line> {
     let Some(began) = &state.began else { return Vec::new() };
-    let done = state.stages.values().filter(|stage| stage.end == Some(StageEnd::Done)).count();
+    let done = state
+        .stages
+        .values()
+        .filter(|stage| stage.end == Some(StageEnd::Done))
+        .count();
     vec![
-        Line::now()
-            .tone(Tone::Bold, began.name.clone())
-            .text(format!(" ({}) goes on, on {}", began.playbook.display(), count(began.hosts.len(), "host"))),
+        Line::now().tone(Tone::Bold, began.name.clone()).text(format!(
+            " ({}) goes on, on {}",
+            began.playbook.display(),
+            count(began.hosts.len(), "host")
+        )),
         Line::below().tone(
             Tone::Dim,
             format!("run {}; {} done before", record.run, count(done, "stage")),
@@ -315,7 +366,10 @@ fn decided(host: &HostName, stage: &str, fate: Fate, reason: &str) -> Line {
         Fate::Broken => (Tone::Bad, "BROKEN"),
         Fate::Unknown => (Tone::Unknown, "unknown"),
     };
-    let mut line = Line::now().tone(Tone::Bold, format!("host {host}")).text(" ").tone(tone, what);
+    let mut line = Line::now()
+        .tone(Tone::Bold, format!("host {host}"))
+        .text(" ")
+        .tone(tone, what);
     if !stage.is_empty() {
         line = line.text(format!(" in {stage}"));
     }
@@ -330,7 +384,11 @@ fn decided(host: &HostName, stage: &str, fate: Fate, reason: &str) -> Line {
 
 fn note(text: &str) -> Vec<Line> {
     let mut rows = clean::lines(text).into_iter();
-    let mut lines = vec![Line::now().tone(Tone::Skipped, "note").text(format!("         {}", rows.next().unwrap_or_default()))];
+    let mut lines = vec![
+        Line::now()
+            .tone(Tone::Skipped, "note")
+            .text(format!("         {}", rows.next().unwrap_or_default())),
+    ];
     lines.extend(rows.map(|row| Line::below().text(format!("             {row}"))));
     lines
 }
@@ -368,7 +426,12 @@ fn short(text: &str) -> String {
 
 /// Would the path say anything that the title does not?
 fn slug_like(title: &str, stage: &str) -> bool {
-    let plain = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let plain = |text: &str| {
+        text.chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
     plain(title) == plain(stage)
 }
 

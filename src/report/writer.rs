@@ -1,8 +1,12 @@
 //! Writes lines from a thread of its own, so that whoever reads them slowly holds up nothing.
 
 use std::io::{ErrorKind, Write};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What is said after each so long a time without a line; None: nothing.
+pub(super) type Pulse = (Duration, Box<dyn Fn() -> Option<String> + Send>);
 
 pub(super) struct Writer {
     lines: Option<Sender<String>>,
@@ -11,8 +15,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(out: impl Write + Send + 'static) -> Writer {
+        Writer::with_pulse(out, None)
+    }
+
+    pub(super) fn with_pulse(out: impl Write + Send + 'static, pulse: Option<Pulse>) -> Writer {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("report".into()).spawn(move || write(&receiver, out));
+        let thread = std::thread::Builder::new()
+            .name("report".into())
+            .spawn(move || write(&receiver, out, pulse));
         Writer {
             lines: Some(sender),
             thread: thread.ok(),
@@ -37,9 +47,8 @@ impl Drop for Writer {
     }
 }
 
-fn write(lines: &Receiver<String>, mut out: impl Write) {
-    while let Ok(first) = lines.recv() {
-        let mut text = first;
+fn write(lines: &Receiver<String>, mut out: impl Write, pulse: Option<Pulse>) {
+    while let Some(mut text) = next(lines, pulse.as_ref()) {
         text.push('\n');
         for more in lines.try_iter().take(1000) {
             text.push_str(&more);
@@ -49,6 +58,24 @@ fn write(lines: &Receiver<String>, mut out: impl Write) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return,
+        }
+    }
+}
+
+/// None: nothing more will come.
+fn next(lines: &Receiver<String>, pulse: Option<&Pulse>) -> Option<String> {
+    let Some((every, say)) = pulse else {
+        return lines.recv().ok();
+    };
+    loop {
+        match lines.recv_timeout(*every) {
+            Ok(line) => return Some(line),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(line) = say() {
+                    return Some(line);
+                }
+            }
         }
     }
 }
