@@ -55,11 +55,7 @@ impl Board {
                     stage.batch = Some((batch + 1, *batches));
                 }
             }
-            Event::StageEnded { stage, .. } => {
-                if self.stage.as_ref().is_some_and(|known| known.path == *stage) {
-                    self.stage = None;
-                }
-            }
+            Event::StageEnded { stage, .. } => self.stage = self.stage.take().filter(|known| known.path != *stage),
             Event::UnitBegan { unit, title, .. } => {
                 self.enter(&unit.stage, state, now);
                 let units = self.active.entry(unit.host.clone()).or_default();

@@ -152,7 +152,7 @@ fn rows(state: &RunState, end: End) -> Vec<Row<'_>> {
                     (rank, format!("{word}{place}"), reason.as_str())
                 }
                 None if unsure.contains(name) => (Rank::Unknown, "unknown".to_owned(), ""),
-                None if none => (Rank::Untouched, "untouched: no step ran here".to_owned(), ""),
+                None if none => (Rank::Untouched, "untouched".to_owned(), ""),
                 None if end.how == RunEnd::Done => (Rank::Through, String::new(), ""),
                 None => {
                     let word = furthest

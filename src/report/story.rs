@@ -1,6 +1,7 @@
 //! What happens in a run, told as lines. Plain output and the terminal show the same story.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,7 +20,7 @@ const BLINK: SignedDuration = SignedDuration::from_secs(1);
 /// Units that may report that often together; with more of them each reports less.
 const CROWD: usize = 20;
 /// Hosts named in a line.
-const NAMED: usize = 12;
+const NAMED: usize = 8;
 
 pub(super) struct Story {
     diff: bool,
@@ -33,7 +34,7 @@ pub(super) struct Story {
     stages: HashMap<String, Tally>,
     told: HashMap<Unit, (Timestamp, String)>,
     /// What failed in the very same way before, and where.
-    failures: HashMap<String, HostName>,
+    failures: HashMap<u64, HostName>,
     over: bool,
 }
 
@@ -256,17 +257,7 @@ impl Story {
 
     fn failed(&mut self, ended: &UnitEnded) -> Vec<Line> {
         let line = self.name(ended, ended.ignored);
-        let same = format!(
-            "{:?}",
-            (
-                &ended.unit.stage,
-                &ended.unit.step,
-                ended.outcome,
-                &ended.message,
-                &ended.command,
-                output(ended)
-            )
-        );
+        let same = fingerprint(ended);
         if let Some(host) = self.failures.get(&same).filter(|host| **host != ended.unit.host) {
             return vec![line.text(format!(": the same as on {host}"))];
         }
@@ -413,8 +404,15 @@ fn named(hosts: &[HostName]) -> String {
     format!("{}: {}{more}", count(hosts.len(), "host"), names.join(", "))
 }
 
-fn output(ended: &UnitEnded) -> [Option<&serde_json::Value>; 3] {
-    ["rc", "stdout", "stderr"].map(|name| ended.result.get(name))
+/// Equal for failures of one step that a person would call the same.
+fn fingerprint(ended: &UnitEnded) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (&ended.unit.stage, ended.unit.phase, &ended.unit.step, ended.outcome).hash(&mut hash);
+    (&ended.message, &ended.command).hash(&mut hash);
+    for name in ["rc", "stdout", "stderr"] {
+        ended.result.get(name).map(|value| value.to_string()).hash(&mut hash);
+    }
+    hash.finish()
 }
 
 fn short(text: &str) -> String {
