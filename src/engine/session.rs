@@ -301,6 +301,7 @@ async fn surveyed(
         plan: digest,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         schema: loaded.options.schema.clone(),
+        check: loaded.options.check,
     };
     let mut state = RunState::new(loaded.run.clone());
     let mut epoch = 0;

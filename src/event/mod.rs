@@ -181,6 +181,9 @@ pub(crate) struct RunBegan {
     /// A run of `refit schema update`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<OneSchema>,
+    /// Check mode: nothing is changed, and nothing is journalled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) check: bool,
 }
 
 /// `refit schema update … --database NAME [--dir DIR] [--to V]`.
