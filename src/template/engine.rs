@@ -342,7 +342,11 @@ impl<'a> Engine<'a> {
                 frame.root = Locals::below(locals);
                 frame.locals = RefCell::new(Rc::clone(&frame.root));
             }
-            self.text_of(&frame, &code.body)
+            let text = self.text_of(&frame, &code.body)?;
+            Ok(match locals {
+                Some(_) => text,
+                None => keep_newlines(text, &source.text),
+            })
         })
     }
 

@@ -486,9 +486,21 @@ impl Reader<'_> {
                 }
                 What::Test(name.into(), self.boxed(&t.expr)?, self.args(&t.args)?)
             }
-            ast::Expr::GetAttr(attr) => What::Attr(self.boxed(&attr.expr)?, attr.name.into()),
-            ast::Expr::GetItem(item) => What::Item(self.boxed(&item.expr)?, self.boxed(&item.subscript_expr)?),
-            ast::Expr::Call(call) => What::Call(self.boxed(&call.expr)?, self.args(&call.args)?),
+            ast::Expr::GetAttr(attr) => {
+                let base = self.boxed(&attr.expr)?;
+                range.start = base.range.start;
+                What::Attr(base, attr.name.into())
+            }
+            ast::Expr::GetItem(item) => {
+                let base = self.boxed(&item.expr)?;
+                range.start = base.range.start;
+                What::Item(base, self.boxed(&item.subscript_expr)?)
+            }
+            ast::Expr::Call(call) => {
+                let callee = self.boxed(&call.expr)?;
+                range.start = callee.range.start;
+                What::Call(callee, self.args(&call.args)?)
+            }
             ast::Expr::List(list) => What::List(self.list(&list.items)?),
             ast::Expr::Tuple(list) => What::Tuple(self.list(&list.items)?),
             ast::Expr::Map(map) => What::Map(
@@ -752,11 +764,11 @@ impl Walk<'_> {
 
     /// `hostvars[…].name` and `vars.name` read the variable too.
     fn through_peer(&mut self, base: &Expr, name: &str) {
-        let root = match &base.what {
-            What::Item(host, _) | What::Attr(host, _) => &host.what,
-            other => other,
+        let (root, wanted) = match &base.what {
+            What::Item(host, _) | What::Attr(host, _) => (&host.what, "hostvars"),
+            other => (other, "vars"),
         };
-        if matches!(root, What::Var(var) if &**var == "hostvars" || &**var == "vars") {
+        if matches!(root, What::Var(var) if &**var == wanted) {
             self.into.insert(name.to_owned());
         }
     }

@@ -1,4 +1,8 @@
 mod ansible;
+mod lazy;
+mod places;
+mod properties;
+mod unknown;
 
 use std::sync::Arc;
 
