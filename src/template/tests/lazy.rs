@@ -12,11 +12,22 @@ use crate::yaml::{Source, Span};
 #[test]
 fn only_what_is_reached() {
     let scope = scope("d: {a: '{{ nope }}', b: 1, c: '{{ d.b }}'}\nl: ['{{ nope }}', 2]\nbad: '{{ x | nofilter }}'\n");
-    assert_eq!(value("{{ d.b }}{{ d.c }}{{ l[1] }}{{ l | length }}", &scope).expect("reached").value, json!("1122"));
-    assert_eq!(value("{{ d.a is defined }}", &scope).expect("defined").value, json!(false));
+    assert_eq!(
+        value("{{ d.b }}{{ d.c }}{{ l[1] }}{{ l | length }}", &scope)
+            .expect("reached")
+            .value,
+        json!("1122")
+    );
+    assert_eq!(
+        value("{{ d.a is defined }}", &scope).expect("defined").value,
+        json!(false)
+    );
     assert!(value("{{ d }}", &scope).is_err());
     assert!(value("{{ bad is defined }}", &scope).is_err());
-    assert_eq!(value("{{ l[0] | default('x') }}", &scope).expect("default").value, json!("x"));
+    assert_eq!(
+        value("{{ l[0] | default('x') }}", &scope).expect("default").value,
+        json!("x")
+    );
 }
 
 #[test]
@@ -33,7 +44,11 @@ fn cycles_are_named_with_their_places() {
     let scope = scope("a: '{{ b }}'\nb: '{{ c.x }}'\nc: {x: '{{ a }}', y: 1}\nfine: '{{ c.y }}'\n");
     let error = value("{{ a }}", &scope).expect_err("a cycle");
     assert_eq!(error.message, "these variables need each other: a → b → c.x → a");
-    let places: Vec<String> = error.also.iter().map(|(span, label)| format!("{span} {label}")).collect();
+    let places: Vec<String> = error
+        .also
+        .iter()
+        .map(|(span, label)| format!("{span} {label}"))
+        .collect();
     assert!(places[0].starts_with("vars.yml:1:4 `a` is set here"), "{places:?}");
     assert!(places[1].starts_with("vars.yml:2:4 `b` is set here"), "{places:?}");
     assert!(places[2].starts_with("vars.yml:3:8 `c.x` is set here"), "{places:?}");
@@ -62,7 +77,10 @@ fn a_variable_is_rendered_once_per_call() {
     for i in 1..30 {
         text.push_str(&format!("v{i}: '{{{{ v{0} + v{0} }}}}'\n", i - 1));
     }
-    assert_eq!(value("{{ v29 }}", &scope(&text)).expect("a sum").value, json!(1_i64 << 29));
+    assert_eq!(
+        value("{{ v29 }}", &scope(&text)).expect("a sum").value,
+        json!(1_i64 << 29)
+    );
 }
 
 #[test]
@@ -101,7 +119,10 @@ fn files_and_includes() {
         std::fs::write(&path, text).expect("written");
         path
     };
-    let path = write("templates/a.conf.j2", "# {{ name }}\n{% if on %}\nport={{ port }}\n{% endif %}\n{% include 'b.j2' %}\n{{ 'a\\tb' }}\n\n");
+    let path = write(
+        "templates/a.conf.j2",
+        "# {{ name }}\n{% if on %}\nport={{ port }}\n{% endif %}\n{% include 'b.j2' %}\n{{ 'a\\tb' }}\n\n",
+    );
     write("templates/b.j2", "{% for h in hosts %}\n{{ h }};\n{% endfor %}");
     write("files/note", "text {{ x }}\n\n");
     let templates = Templates::new(folder.path(), Redactor::default());
@@ -110,16 +131,37 @@ fn files_and_includes() {
     let at = Span::new(&source, 5, 24);
     let rendered = templates.file(&path, &at, &scope).expect("rendered");
     assert_eq!(rendered.value, json!("# n\nport=80\na;\nb;\na\tb\n\n"));
-    let note = templates.value(&text_node("{{ lookup('file', 'note') }}"), &scope).expect("read");
+    let note = templates
+        .value(&text_node("{{ lookup('file', 'note') }}"), &scope)
+        .expect("read");
     assert_eq!(note.value, json!("text {{ x }}"));
+
+    let crlf = write("templates/d.j2", "{% if on %}\r\na\r\n{% endif %}\r\nb\r\n");
+    assert_eq!(
+        templates.file(&crlf, &at, &scope).expect("rendered").value,
+        json!("a\nb\n")
+    );
+    let options = write("templates/e.j2", "#jinja2: trim_blocks: false\na\n");
+    assert!(
+        templates
+            .file(&options, &at, &scope)
+            .expect_err("refused")
+            .message
+            .contains("not built yet")
+    );
 
     let broken = write("templates/c.j2", "ok\nx = {{ prot }}\n");
     let error = templates.file(&broken, &at, &scope).expect_err("undefined");
     let place = error.at.as_ref().expect("a place");
     assert!(place.to_string().ends_with("c.j2:2:8"), "{place}");
     assert_eq!(error.help, ["did you mean `port`?"]);
-    assert_eq!(error.also.last().expect("where it is used").0.to_string(), "playbook.yml:1:6");
-    let missing = templates.file(&folder.path().join("no.j2"), &at, &scope).expect_err("missing");
+    assert_eq!(
+        error.also.last().expect("where it is used").0.to_string(),
+        "playbook.yml:1:6"
+    );
+    let missing = templates
+        .file(&folder.path().join("no.j2"), &at, &scope)
+        .expect_err("missing");
     assert_eq!(missing.at.expect("a place").to_string(), "playbook.yml:1:6");
 }
 
@@ -132,16 +174,31 @@ fn names_that_a_template_reads() {
     let names: Vec<String> = templates.names(&node).into_iter().collect();
     assert_eq!(names, ["addr", "hostvars", "items", "lookup", "q", "viavars", "x"]);
     let condition = super::node("[a == 1, b is defined and c.d]");
-    assert_eq!(templates.condition_names(&condition).into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!(templates.file_names("{{ f }}{% include g %}").into_iter().collect::<Vec<_>>(), ["f", "g"]);
+    assert_eq!(
+        templates.condition_names(&condition).into_iter().collect::<Vec<_>>(),
+        ["a", "b", "c"]
+    );
+    assert_eq!(
+        templates
+            .file_names("{{ f }}{% include g %}")
+            .into_iter()
+            .collect::<Vec<_>>(),
+        ["f", "g"]
+    );
 }
 
 #[test]
 fn expressions_from_the_command_line() {
     let scope = scope("list: [1, 2]\n");
-    assert_eq!(templates().expression("list | sum", &scope).expect("a sum").value, json!(3));
+    assert_eq!(
+        templates().expression("list | sum", &scope).expect("a sum").value,
+        json!(3)
+    );
     let error = templates().expression("lst | sum", &scope).expect_err("undefined");
-    assert_eq!((error.at.is_none(), error.help.as_slice()), (true, &["did you mean `list`?".to_owned()][..]));
+    assert_eq!(
+        (error.at.is_none(), error.help.as_slice()),
+        (true, &["did you mean `list`?".to_owned()][..])
+    );
 }
 
 /// The engine is shared by all hosts of a run.

@@ -41,19 +41,74 @@ fn inside_scalars_of_every_style() {
 #[test]
 fn syntax_names_and_fields() {
     for (text, pointed, message, help) in [
-        ("{{ x | uper }}", "uper", "unknown filter `uper`", "did you mean `upper`?"),
-        ("{{ x is definde }}", "definde", "unknown test `definde`", "did you mean `is defined`?"),
-        ("{{ x | ipaddr }}", "ipaddr", "the filter `ipaddr`: known, not built yet", ""),
-        ("{{ lookup('pipe', 'ls') }}", "lookup('pipe', 'ls')", "the lookup `pipe`: known, not built yet", ""),
-        ("{{ lookup('evn', 'A') }}", "lookup('evn', 'A')", "unknown lookup `evn`", "did you mean `env`?"),
-        ("{{ m.prot }}", "m.prot", "`m` is a mapping and has no `prot`", "did you mean `port`?"),
-        ("a {{ m.port.y }}", "m.port.y", "`m.port` is an integer and has no `y`", ""),
+        (
+            "{{ x | uper }}",
+            "uper",
+            "unknown filter `uper`",
+            "did you mean `upper`?",
+        ),
+        (
+            "{{ x is definde }}",
+            "definde",
+            "unknown test `definde`",
+            "did you mean `is defined`?",
+        ),
+        (
+            "{{ x | ipaddr }}",
+            "ipaddr",
+            "the filter `ipaddr`: known, not built yet",
+            "",
+        ),
+        (
+            "{{ lookup('pipe', 'ls') }}",
+            "lookup('pipe', 'ls')",
+            "the lookup `pipe`: known, not built yet",
+            "",
+        ),
+        (
+            "{{ lookup('evn', 'A') }}",
+            "lookup('evn', 'A')",
+            "unknown lookup `evn`",
+            "did you mean `env`?",
+        ),
+        (
+            "{{ m.prot }}",
+            "m.prot",
+            "`m` is a mapping and has no `prot`",
+            "did you mean `port`?",
+        ),
+        (
+            "a {{ m.port.y }}",
+            "m.port.y",
+            "`m.port` is an integer and has no `y`",
+            "",
+        ),
         ("{{ l[7] }}", "l[7]", "`l` has no element 7", ""),
-        ("{{ 1 + s }}", "1 + s", "`+` cannot take an integer and text", "`~` joins anything as text"),
-        ("{{ s > 1 }}", "s > 1", "text and an integer have no order", "make the text a number: `| int` or `| float`"),
+        (
+            "{{ 1 + s }}",
+            "1 + s",
+            "`+` cannot take an integer and text",
+            "`~` joins anything as text",
+        ),
+        (
+            "{{ s > 1 }}",
+            "s > 1",
+            "text and an integer have no order",
+            "make the text a number: `| int` or `| float`",
+        ),
         ("{{ s.uper() }}", "s.uper", "`s` is text and has no method `uper`", ""),
-        ("{{ 5 | random }}", "random", "`random` without `seed=` gives another value in every run", ""),
-        ("{{ m.items }}", "m.items", "a function is not a value", "call it: `items()`"),
+        (
+            "{{ 5 | random }}",
+            "random",
+            "`random` without `seed=` gives another value in every run",
+            "",
+        ),
+        (
+            "{{ m.items }}",
+            "m.items",
+            "`items` is a method; it is not called here",
+            "call it: `items()`",
+        ),
     ] {
         let (found, error) = error(&format!("k: \"{text}\"\n"), "x: a\ns: t\nm: {port: 1}\nl: [1]\n");
         assert_eq!((found.as_str(), error.message.as_str()), (pointed, message), "{text}");
@@ -71,10 +126,23 @@ fn a_variables_own_place_and_the_use() {
     let (pointed, error) = error("k: 'x {{ outer }}'\n", vars);
     assert_eq!(pointed, "nope");
     assert_eq!(error.at.as_ref().expect("a place").to_string(), "vars.yml:2:12");
-    let also: Vec<String> = error.also.iter().map(|(span, label)| format!("{span} {label}")).collect();
-    assert_eq!(also, ["vars.yml:1:16 needed for `inner` here", "vars.yml:1:10 needed for `outer` here"]);
+    let also: Vec<String> = error
+        .also
+        .iter()
+        .map(|(span, label)| format!("{span} {label}"))
+        .collect();
+    assert_eq!(
+        also,
+        [
+            "vars.yml:1:16 needed for `inner` here",
+            "vars.yml:1:10 needed for `outer` here"
+        ]
+    );
     let (pointed, error) = self::error("k: '{{ broken }}'\n", vars);
-    assert_eq!((pointed.as_str(), error.message.as_str()), ("1 / 0", "division by zero"));
+    assert_eq!(
+        (pointed.as_str(), error.message.as_str()),
+        ("1 / 0", "division by zero")
+    );
     assert_eq!(error.also.len(), 1);
 }
 
@@ -86,7 +154,11 @@ fn conditions() {
         ("s", "the condition gives text, not a boolean", "| bool"),
         ("n", "the condition gives an integer, not a boolean", "!= 0"),
         ("l", "the condition gives a list, not a boolean", "length > 0"),
-        ("\"{{ n }} == 5\"", "a condition is an expression already: no braces", "write `n` without the braces"),
+        (
+            "\"{{ n }} == 5\"",
+            "a condition is an expression already: no braces",
+            "write `n` without the braces",
+        ),
         ("5", "a condition is an expression, not an integer", ""),
         ("''", "the condition is empty", ""),
         ("n = 5", "not a template:", ""),
@@ -96,8 +168,14 @@ fn conditions() {
         let error = templates.condition(&node(yaml), &scope).expect_err(yaml);
         assert!(error.message.starts_with(message), "{yaml}: {}", error.message);
         assert!(error.at.is_some(), "{yaml}");
-        assert!(help.is_empty() || error.help.iter().any(|h| h.contains(help)), "{yaml}: {:?}", error.help);
+        assert!(
+            help.is_empty() || error.help.iter().any(|h| h.contains(help)),
+            "{yaml}: {:?}",
+            error.help
+        );
     }
-    let quoted = templates.condition(&node("\"'{{ n }}' == s\""), &scope).expect("text with braces");
+    let quoted = templates
+        .condition(&node("\"'{{ n }}' == s\""), &scope)
+        .expect("text with braces");
     assert_eq!(quoted.value, serde_json::json!(false));
 }

@@ -10,7 +10,7 @@ use super::super::{Binding, Layer, Scope, Templates};
 use super::{node, scope, templates, text_node, value};
 use crate::secret::{Redactor, Secret};
 
-const FIELDS: &[&str] = &["rc", "stdout", "stderr"];
+const FIELDS: &[&str] = &["rc", "stdout", "stderr", "stdout_lines"];
 
 fn with_register() -> Scope {
     let pending = |fields| {
@@ -28,31 +28,61 @@ fn with_register() -> Scope {
             fields: None,
         }),
     );
-    layer.insert("data".to_owned(), Binding::Data(json!({"t": "{{ nope }}", "l": ["{{ x }}"], "n": 5})));
+    layer.insert(
+        "data".to_owned(),
+        Binding::Data(json!({"t": "{{ nope }}", "l": ["{{ x }}"], "n": 5})),
+    );
     layer.insert("flat".to_owned(), Binding::Data(json!("{{ nope }}")));
     layer.insert("pw".to_owned(), Binding::Secret(Secret::new("hunter22")));
-    scope("x: 5\ns: text\nvia: '{{ r.stdout }}-x'\nm: {a: '{{ r.rc }}', b: 2}\nurl: 'db://u:{{ pw }}@h'\n").with(Arc::new(layer))
+    scope("x: 5\ns: text\nvia: '{{ r.stdout }}-x'\nm: {a: '{{ r.rc }}', b: 2}\nurl: 'db://u:{{ pw }}@h'\n")
+        .with(Arc::new(layer))
 }
 
 #[test]
 fn pending_spreads() {
     let scope = with_register();
     for text in [
-        "{{ r }}", "{{ r.stdout }}", "a {{ r.stdout }} b", "{{ r.rc == 0 }}", "{{ r.rc + 1 }}", "{{ r.stdout | trim }}",
-        "{{ r is failed }}", "{{ r is defined }}", "{{ r.stdout | default('x') }}", "{{ r.results[0].item.deep }}",
-        "{{ r.stdout.split(',')[0] }}", "{{ via }}", "{{ m }}", "{{ m.a }}", "{{ [r.rc, 1] }}", "{{ 'a' if r.rc else 'b' }}",
-        "{% if r.changed %}{{ nope }}{% endif %}", "{% for l in r.stdout_lines | default([]) %}{{ l }}{% endfor %}",
-        "{{ not r.failed }}", "{{ r.rc and true }}", "{{ x in r.results }}", "{{ lookup('env', r.stdout) }}",
-        "{{ [r] | map(attribute='rc') | list }}", "{{ s | replace('t', r.stdout) }}", "{{ x | ternary(r.rc, 1) }}",
-        "{{ r.stdout[1:] }}", "{{ r['rc'] }}", "{{ 'v' ~ r.rc }}", "{{ r.rc is version('1', '>') }}",
+        "{{ r }}",
+        "{{ r.stdout }}",
+        "a {{ r.stdout }} b",
+        "{{ r.rc == 0 }}",
+        "{{ r.rc + 1 }}",
+        "{{ r.stdout | trim }}",
+        "{{ r is failed }}",
+        "{{ r is defined }}",
+        "{{ r.stdout | default('x') }}",
+        "{{ r.results[0].item.deep }}",
+        "{{ r.stdout.split(',')[0] }}",
+        "{{ via }}",
+        "{{ m }}",
+        "{{ m.a }}",
+        "{{ [r.rc, 1] }}",
+        "{{ 'a' if r.rc else 'b' }}",
+        "{% if r.changed %}{{ nope }}{% endif %}",
+        "{% for l in r.stdout_lines | default([]) %}{{ l }}{% endfor %}",
+        "{{ not r.failed }}",
+        "{{ r.rc and true }}",
+        "{{ x in r.results }}",
+        "{{ lookup('env', r.stdout) }}",
+        "{{ [r] | map(attribute='rc') | list }}",
+        "{{ s | replace('t', r.stdout) }}",
+        "{{ x | ternary(r.rc, 1) }}",
+        "{{ r.stdout[1:] }}",
+        "{{ r['rc'] }}",
+        "{{ 'v' ~ r.rc }}",
+        "{{ r.rc is version('1', '>') }}",
     ] {
-        if text.contains("stdout_lines") {
-            continue;
-        }
         let rendered = value(text, &scope).unwrap_or_else(|d| panic!("{text}: {}", d.message));
-        assert_eq!((rendered.value, rendered.pending), (json!(null), vec!["r".to_owned()]), "{text}");
+        assert_eq!(
+            (rendered.value, rendered.pending),
+            (json!(null), vec!["r".to_owned()]),
+            "{text}"
+        );
     }
-    assert_eq!(value("{{ r.rc }}{{ any.x.y }}", &scope).expect("both").pending, ["any", "r"]);
+    assert_eq!(
+        value("{{ r.rc }}{{ any.x.y }}", &scope).expect("both").pending,
+        ["any", "r"]
+    );
 }
 
 #[test]
@@ -102,7 +132,10 @@ fn data_is_never_a_template() {
     assert_eq!(value("{{ data.t }}", &scope).expect("text").value, json!("{{ nope }}"));
     assert_eq!(value("{{ flat }}", &scope).expect("text").value, json!("{{ nope }}"));
     assert_eq!(value("{{ data }}", &scope).expect("map").value["l"], json!(["{{ x }}"]));
-    assert_eq!(value("{{ data.l[0] ~ data.n }}", &scope).expect("text").value, json!("{{ x }}5"));
+    assert_eq!(
+        value("{{ data.l[0] ~ data.n }}", &scope).expect("text").value,
+        json!("{{ x }}5")
+    );
     let raw = node("k: !unsafe '{{ nope }}'\nl: !unsafe ['{{ a }}']\nm: '{{ x }}'\n");
     assert_eq!(
         templates().value(&raw, &scope).expect("unsafe").value,
@@ -156,7 +189,10 @@ impl Peers for Others {
 #[test]
 fn other_hosts() {
     let mut hosts = HashMap::new();
-    hosts.insert("db1".to_owned(), scope("addr: '10.0.0.{{ n }}'\nn: 7\nport: 5432\n"));
+    hosts.insert(
+        "db1".to_owned(),
+        scope("addr: '10.0.0.{{ n }}'\nn: 7\nport: 5432\nvia: \"{{ lookup('vars', 'n') }}\"\n"),
+    );
     hosts.insert("db2".to_owned(), scope("addr: '10.0.0.{{ n }}'\nn: 8\n"));
     let mut scope = scope("n: 1\nall: \"{{ ['db1', 'db2'] | map('extract', hostvars, 'addr') | join(',') }}\"\n");
     scope.peers = Some(Arc::new(Others(hosts)));
@@ -166,14 +202,27 @@ fn other_hosts() {
         ("{{ all }}", json!("10.0.0.7,10.0.0.8")),
         ("{{ hostvars.db2.port | default(1) }}", json!(1)),
         ("{{ hostvars | length }}", json!(2)),
+        ("{{ hostvars.db1.via }}", json!(7)),
         ("{{ 'db1' in hostvars }}{{ 'db3' in hostvars }}", json!("TrueFalse")),
         ("{{ hostvars.values() | map(attribute='n') | sum }}", json!(15)),
-        ("{% for h in hostvars %}{{ hostvars[h].addr }} {% endfor %}", json!("10.0.0.7 10.0.0.8 ")),
+        (
+            "{% for h in hostvars %}{{ hostvars[h].addr }} {% endfor %}",
+            json!("10.0.0.7 10.0.0.8 "),
+        ),
         ("{{ hostvars['db3'] is defined }}", json!(false)),
     ] {
-        assert_eq!(value(text, &scope).unwrap_or_else(|d| panic!("{text}: {}", d.message)).value, expected, "{text}");
+        assert_eq!(
+            value(text, &scope)
+                .unwrap_or_else(|d| panic!("{text}: {}", d.message))
+                .value,
+            expected,
+            "{text}"
+        );
     }
     let error = value("{{ hostvars['db3'].addr }}", &scope).expect_err("no such host");
-    assert_eq!((error.message.as_str(), error.help.len()), ("there is no host `db3`", 1));
+    assert_eq!(
+        (error.message.as_str(), error.help.len()),
+        ("there is no host `db3`", 1)
+    );
     assert!(value("{{ hostvars.db1.adr }}", &scope).is_err());
 }
