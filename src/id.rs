@@ -126,6 +126,11 @@ impl JobId {
         JobId(format!("{run}.{}.{attempt}", hex(&hash.finalize()[..8])))
     }
 
+    /// A further job of the same unit and attempt; `suffix` is `[a-z0-9-]+`.
+    pub(crate) fn part(&self, suffix: &str) -> JobId {
+        JobId(format!("{}.{suffix}", self.0))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

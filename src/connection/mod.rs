@@ -1,1 +1,22 @@
-//!
+//! How one host is reached: OpenSSH's master, one shell per account and its frames, uploads, diagnosis; `local`.
+
+mod arguments;
+mod config;
+mod error;
+mod hub;
+mod jobs;
+mod link;
+mod lock;
+mod master;
+mod shell;
+mod target;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub(crate) use crate::job::Start;
+pub(crate) use error::{Cause, ConnectError, Holder, LockError, Lost, ProbeError, UploadError};
+pub(crate) use hub::Hub;
+pub(crate) use link::{Account, Link};
+pub(crate) use lock::{Held, Identity, Look, StateDir};
+pub(crate) use target::{Jump, Kind, Sudo, Target, Var, good_become_user};

@@ -1,5 +1,16 @@
-//! Databases that a playbook names: settings, TLS, connections.
+//! Databases that a playbook names: settings, TLS, sessions, and what goes wrong with them in clear words.
 
+mod error;
+mod postgres;
 mod settings;
 
-pub(crate) use settings::{Database, Engine, Tls, Verify};
+#[cfg(test)]
+pub(crate) mod lab;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::DatabaseError;
+pub(crate) use postgres::Session;
+#[cfg(test)]
+pub(crate) use settings::Tls;
+pub(crate) use settings::{Database, Engine, Verify};

@@ -1,8 +1,11 @@
 //! What a playbook says of a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::secret::Secret;
+use crate::yaml::{Diagnostic, Diagnostics, Node, Span};
 
 /// One entry of `databases:`, rendered and decoded for one host.
 #[derive(Clone, Debug)]
@@ -10,10 +13,11 @@ pub(crate) struct Database {
     /// The playbook's name for it.
     pub(crate) label: String,
     pub(crate) engine: Engine,
-    /// PostgreSQL: where it listens; also the name that TLS verifies.
+    /// PostgreSQL: where it listens; also the name that TLS verifies. A path is the folder of a unix socket.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// The database's own name, which is also the `db_name` of `schema_version`.
+    /// The database's own name, which is also the `db_name` of `schema_version`. SQLite: may be empty, and then the
+    /// file's name without its extension stands for it.
     pub(crate) name: String,
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
@@ -26,6 +30,15 @@ pub(crate) struct Database {
 pub(crate) enum Engine {
     Postgres,
     Sqlite,
+}
+
+impl Engine {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::Sqlite => "sqlite",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -44,4 +57,302 @@ pub(crate) enum Verify {
     None,
     Ca,
     Full,
+}
+
+const KEYS: [&str; 9] = [
+    "engine", "host", "port", "name", "user", "password", "tls", "via", "path",
+];
+
+impl Database {
+    /// Decodes an entry. `node` is the entry as written, for places; `value` is what it renders to. `password` is the
+    /// resolved secret; None while there is none yet (lint). `folder` is where relative PEM files start from.
+    pub(crate) fn decode(
+        label: &str,
+        node: &Node,
+        value: &Value,
+        password: Option<Secret>,
+        folder: &Path,
+    ) -> Result<Database, Diagnostics> {
+        let mut entry = Entry {
+            label,
+            node,
+            value,
+            found: Diagnostics::default(),
+        };
+        let database = entry.database(password, folder);
+        match database {
+            Some(database) if !entry.found.has_errors() => Ok(database),
+            _ => Err(entry.found),
+        }
+    }
+
+    /// `HOST:PORT`, the socket's folder, or the file.
+    pub(crate) fn place(&self) -> String {
+        match self.engine {
+            Engine::Sqlite => self.path.clone(),
+            Engine::Postgres if self.host.starts_with('/') => self.host.clone(),
+            Engine::Postgres => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+struct Entry<'a> {
+    label: &'a str,
+    node: &'a Node,
+    value: &'a Value,
+    found: Diagnostics,
+}
+
+impl Entry<'_> {
+    fn database(&mut self, password: Option<Secret>, folder: &Path) -> Option<Database> {
+        let label = self.label;
+        let Some(map) = self.value.as_object() else {
+            self.wrong(&self.node.span.clone(), format!("database `{label}` must be a mapping"));
+            return None;
+        };
+        for key in map.keys() {
+            if !KEYS.contains(&key.as_str()) {
+                let error = Diagnostic::error(&self.key(key), format!("unknown key `{key}` in database `{label}`"));
+                self.found.push(match nearest(key, &KEYS) {
+                    Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                    None => error.help(format!("known: {}", KEYS.join(", "))),
+                });
+            }
+        }
+        if map.contains_key("via") {
+            self.wrong(
+                &self.key("via"),
+                "`via` (a tunnel to the database) is known, not built yet".into(),
+            );
+        }
+        let engine = match self.text("engine").as_deref() {
+            Some("postgres" | "postgresql") => Engine::Postgres,
+            Some("sqlite") => Engine::Sqlite,
+            Some(word @ ("mysql" | "mariadb" | "cassandra")) => {
+                let message = format!("engine `{word}` is known, not built yet");
+                self.wrong(&self.key("engine"), message);
+                return None;
+            }
+            Some(word) => {
+                let error = Diagnostic::error(&self.key("engine"), format!("unknown engine `{word}`"));
+                self.found.push(error.help("postgres or sqlite"));
+                return None;
+            }
+            None => {
+                self.missing("engine", "postgres or sqlite");
+                return None;
+            }
+        };
+        let mut database = Database {
+            label: label.to_owned(),
+            engine,
+            host: String::new(),
+            port: 0,
+            name: self.text("name").unwrap_or_default(),
+            user: String::new(),
+            password: None,
+            tls: Tls {
+                verify: Verify::None,
+                ca: None,
+                cert: None,
+                key: None,
+            },
+            path: String::new(),
+        };
+        let foreign: &[&str] = match engine {
+            Engine::Postgres => &["path"],
+            Engine::Sqlite => &["host", "port", "user", "password", "tls"],
+        };
+        for key in foreign.iter().filter(|key| map.contains_key(**key)) {
+            let message = format!("`{key}` does not belong to a database of engine {}", engine.word());
+            self.wrong(&self.key(key), message);
+        }
+        match engine {
+            Engine::Sqlite => {
+                database.path = self.required("path", "the file on the host");
+                if !database.path.is_empty() && !database.path.starts_with('/') {
+                    self.wrong(
+                        &self.key("path"),
+                        "`path` must be absolute: it is a file on the host".into(),
+                    );
+                }
+            }
+            Engine::Postgres => {
+                database.host = self.required("host", "where it listens");
+                database.port = self.port();
+                database.user = self.required("user", "the account that logs in");
+                if database.name.is_empty() {
+                    self.missing("name", "the database's own name");
+                }
+                database.password = self.password(password);
+                database.tls = self.tls(folder, database.host.starts_with('/'));
+            }
+        }
+        Some(database)
+    }
+
+    fn wrong(&mut self, at: &Span, message: String) {
+        self.found.push(Diagnostic::error(at, message));
+    }
+
+    fn missing(&mut self, key: &str, what: &str) {
+        let message = format!("database `{}` has no `{key}` ({what})", self.label);
+        self.wrong(&self.node.span.clone(), message);
+    }
+
+    /// Where the value of a key stands; the entry where a template gave all of it.
+    fn key(&self, key: &str) -> Span {
+        self.node.get(key).map_or(&self.node.span, |node| &node.span).clone()
+    }
+
+    /// A scalar's text: numbers and booleans as they were written.
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.value.get(key)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            Value::Object(_) | Value::Array(_) => {
+                let message = format!("`{key}` of database `{}` must be text", self.label);
+                self.wrong(&self.key(key), message);
+                None
+            }
+            other => Some(match self.node.get(key).and_then(|node| node.text.clone()) {
+                Some(text) if !text.contains("{{") => text,
+                _ => other.to_string(),
+            }),
+        }
+    }
+
+    fn required(&mut self, key: &str, what: &str) -> String {
+        let text = self.text(key);
+        let given = self.value.get(key).is_some_and(|value| !value.is_null());
+        match text {
+            Some(text) if text.is_empty() || text.chars().any(char::is_control) => {
+                let message = format!(
+                    "`{key}` of database `{}` is empty or holds control characters",
+                    self.label
+                );
+                self.wrong(&self.key(key), message);
+                String::new()
+            }
+            Some(text) => text,
+            None => {
+                if !given {
+                    self.missing(key, what);
+                }
+                String::new()
+            }
+        }
+    }
+
+    fn port(&mut self) -> u16 {
+        let Some(text) = self.text("port") else { return 5432 };
+        match text.parse() {
+            Ok(port) if port > 0 => port,
+            _ => {
+                self.wrong(&self.key("port"), format!("`{text}` is no port"));
+                5432
+            }
+        }
+    }
+
+    fn password(&mut self, resolved: Option<Secret>) -> Option<Secret> {
+        match self.value.get("password") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(map)) => {
+                let known = ["file", "env", "prompt", "command"];
+                if map.len() != 1 || !map.keys().all(|key| known.contains(&key.as_str())) {
+                    let error = Diagnostic::error(&self.key("password"), "a password comes from one place");
+                    self.found
+                        .push(error.help("write { file: PATH }, { env: NAME }, { prompt: TEXT } or { command: TEXT }"));
+                }
+                resolved
+            }
+            Some(_) if resolved.is_some() => resolved,
+            Some(_) => {
+                let error = Diagnostic::error(&self.key("password"), "a password does not stand in a playbook");
+                self.found.push(error.help("write { file: PATH }, { env: NAME }, { prompt: TEXT } or { command: TEXT }, or use an entry of `secrets`"));
+                None
+            }
+        }
+    }
+
+    fn tls(&mut self, folder: &Path, socket: bool) -> Tls {
+        let mut tls = Tls {
+            verify: if socket { Verify::None } else { Verify::Full },
+            ca: None,
+            cert: None,
+            key: None,
+        };
+        let known = ["verify", "ca", "cert", "key"];
+        let at = self.key("tls");
+        let map = match self.value.get("tls") {
+            None | Some(Value::Null) => return tls,
+            Some(Value::Object(map)) => map.clone(),
+            Some(_) => {
+                let error = Diagnostic::error(&at, "`tls` must be a mapping");
+                self.found
+                    .push(error.help("write { verify: none | ca | full, ca: FILE, cert: FILE, key: FILE }"));
+                return tls;
+            }
+        };
+        let node = self.node.get("tls");
+        for (key, value) in &map {
+            let at = node
+                .and_then(|node| node.get(key))
+                .map_or(&at, |node| &node.span)
+                .clone();
+            let text = match value {
+                Value::Null => continue,
+                Value::String(text) => text.as_str(),
+                _ => "",
+            };
+            match key.as_str() {
+                "verify" => match text {
+                    "none" => tls.verify = Verify::None,
+                    "ca" => tls.verify = Verify::Ca,
+                    "full" => tls.verify = Verify::Full,
+                    _ => self.wrong(&at, "`verify` is none, ca or full".into()),
+                },
+                "ca" | "cert" | "key" => {
+                    let path = folder.join(text);
+                    if text.is_empty() {
+                        self.wrong(&at, format!("`{key}` must be a path"));
+                    } else if let Err(e) = std::fs::File::open(&path) {
+                        self.wrong(&at, format!("{}: {e}", path.display()));
+                    }
+                    match key.as_str() {
+                        "ca" => tls.ca = Some(path),
+                        "cert" => tls.cert = Some(path),
+                        _ => tls.key = Some(path),
+                    }
+                }
+                _ => {
+                    let error = Diagnostic::error(&at, format!("unknown key `{key}` in `tls`"));
+                    self.found.push(match nearest(key, &known) {
+                        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                        None => error.help(format!("known: {}", known.join(", "))),
+                    });
+                }
+            }
+        }
+        if tls.cert.is_some() != tls.key.is_some() {
+            self.wrong(&at, "`cert` and `key` belong together".into());
+        }
+        if tls.verify == Verify::None && (tls.ca.is_some() || tls.cert.is_some()) {
+            self.wrong(
+                &at,
+                "`verify: none` means no TLS at all: `ca` and `cert` have no use".into(),
+            );
+        }
+        tls
+    }
+}
+
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(word, k), *k))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, k)| k)
 }

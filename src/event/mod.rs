@@ -2,7 +2,7 @@
 
 mod state;
 
-pub(crate) use state::{HostState, RunPhase, RunState, UnitState, UnitStatus};
+pub(crate) use state::{HostState, Intent, RunPhase, RunState, StageState, UnitState, UnitStatus};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -115,6 +115,8 @@ pub(crate) enum Event {
         digest: String,
         kind: String,
     },
+    /// Announced in a frame that ended before them: they never began, and the host said so.
+    Withdrawn { units: Vec<Unit> },
     Segment {
         unit: Unit,
         attempt: u32,
@@ -176,6 +178,18 @@ pub(crate) struct RunBegan {
     pub(crate) recipe: Digests,
     pub(crate) plan: String,
     pub(crate) version: String,
+    /// A run of `refit schema update`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<OneSchema>,
+}
+
+/// `refit schema update … --database NAME [--dir DIR] [--to V]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OneSchema {
+    pub(crate) database: String,
+    /// Absolute.
+    pub(crate) dir: Option<String>,
+    pub(crate) to: Option<String>,
 }
 
 /// What the recipe consists of: the whole's digest, and each part's, to name what changed.
@@ -265,4 +279,16 @@ pub(crate) enum RunEnd {
     Interrupted,
     /// Exit 1, 7: nothing was touched.
     Refused,
+}
+
+/// Who is shown every event, with the state after it; a reporter only watches.
+pub(crate) trait Watch: Send {
+    fn see(&mut self, record: &Record, state: &RunState);
+}
+
+impl Event {
+    /// Shown, and not kept in the journal.
+    pub(crate) fn passing(&self) -> bool {
+        matches!(self, Event::UnitBegan { .. } | Event::Progress { .. })
+    }
 }

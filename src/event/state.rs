@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, StageEnd};
-use crate::id::{HostName, JobId, RunId, Unit};
+use crate::id::{HostName, JobId, Phase, RunId, Unit};
 use crate::kind::Segment;
 
 /// Where a run stands.
@@ -18,20 +18,27 @@ pub(crate) enum RunPhase {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UnitState {
+    /// The latest, from 1; 0 where no attempt was announced.
     pub(crate) attempt: u32,
+    /// The announcement of the latest attempt, if it was one that changes the host.
+    pub(crate) intent: Option<Intent>,
     pub(crate) status: UnitStatus,
     pub(crate) segments: Vec<Segment>,
 }
 
+/// What the journal held before the first byte of an attempt left.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Intent {
+    pub(crate) job: JobId,
+    pub(crate) boot: String,
+    pub(crate) identity: String,
+    pub(crate) digest: String,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum UnitStatus {
-    /// Announced in the journal; what became of it stands on the host.
-    Intent {
-        job: JobId,
-        boot: String,
-        identity: String,
-        digest: String,
-    },
+    /// Announced; what became of it stands on the host.
+    Open,
     Ended {
         outcome: Outcome,
         result: Value,
@@ -40,6 +47,37 @@ pub(crate) enum UnitStatus {
     },
     /// A person said of an unknown unit: it was done (true), or not (false).
     Decided(bool),
+    /// To be run again as a new attempt.
+    Again,
+}
+
+impl UnitState {
+    fn counted(&self) -> Option<Outcome> {
+        match &self.status {
+            UnitStatus::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        }
+    }
+
+    /// Announced, and its end is not known: it must be looked for on the host before anything else.
+    pub(crate) fn open(&self) -> Option<&Intent> {
+        let open = match &self.status {
+            UnitStatus::Open => true,
+            UnitStatus::Ended { outcome, .. } => matches!(outcome, Outcome::Unknown | Outcome::Unreachable),
+            UnitStatus::Decided(_) | UnitStatus::Again => false,
+        };
+        self.intent.as_ref().filter(|_| open)
+    }
+}
+
+/// A stage that began.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StageState {
+    pub(crate) title: String,
+    /// Its hosts when it began: batches are cut from these, after a resume too.
+    pub(crate) hosts: Vec<HostName>,
+    /// None: not ended.
+    pub(crate) end: Option<StageEnd>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,8 +106,7 @@ pub(crate) struct RunState {
     pub(crate) seq: i64,
     pub(crate) units: IndexMap<Unit, UnitState>,
     pub(crate) hosts: IndexMap<HostName, HostState>,
-    /// None: begun and not ended.
-    pub(crate) stages: IndexMap<String, Option<StageEnd>>,
+    pub(crate) stages: IndexMap<String, StageState>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -103,6 +140,28 @@ impl RunState {
         self.hosts.entry(host.clone()).or_default()
     }
 
+    fn unit(&mut self, unit: &Unit) -> &mut UnitState {
+        self.units.entry(unit.clone()).or_insert_with(|| UnitState {
+            attempt: 0,
+            intent: None,
+            status: UnitStatus::Again,
+            segments: Vec::new(),
+        })
+    }
+
+    /// Takes back what ended, and its place in the counts; attempts and announcements stay.
+    fn again(&mut self, which: impl Fn(&Unit) -> bool) {
+        for (unit, state) in &mut self.units {
+            if !which(unit) || state.open().is_some() {
+                continue;
+            }
+            if let (Some(outcome), Some(host)) = (state.counted(), self.hosts.get_mut(&unit.host)) {
+                host.counts[outcome as usize] = host.counts[outcome as usize].saturating_sub(1);
+            }
+            state.status = UnitStatus::Again;
+        }
+    }
+
     pub(crate) fn apply(&mut self, record: &Record) {
         self.seq = self.seq.max(record.seq);
         self.last = Some(record.at);
@@ -121,6 +180,8 @@ impl RunState {
                 self.controller = Some(controller.clone());
                 self.epoch = *epoch;
                 self.phase = RunPhase::Running;
+                // `finally` belongs to the end of a session: it runs again at the next.
+                self.again(|unit| unit.phase == Phase::Finally || unit.phase == Phase::Probe);
             }
             Event::Replanned { recipe } => {
                 if let Some(began) = &mut self.began {
@@ -134,11 +195,22 @@ impl RunState {
                 host.lost = None;
             }
             Event::HostLost { host, cause } => self.host(host).lost = Some(cause.clone()),
-            Event::StageBegan { stage, .. } => {
-                self.stages.insert(stage.clone(), None);
+            Event::StageBegan { stage, title, hosts } => {
+                self.stages.entry(stage.clone()).or_insert_with(|| StageState {
+                    title: title.clone(),
+                    hosts: hosts.clone(),
+                    end: None,
+                });
             }
             Event::StageEnded { stage, end } => {
-                self.stages.insert(stage.clone(), Some(end.clone()));
+                self.stages
+                    .entry(stage.clone())
+                    .or_insert_with(|| StageState {
+                        title: stage.clone(),
+                        hosts: Vec::new(),
+                        end: None,
+                    })
+                    .end = Some(end.clone());
             }
             Event::Intent {
                 unit,
@@ -150,56 +222,47 @@ impl RunState {
                 ..
             } => {
                 self.host(&unit.host).touched = true;
-                let segments = self.units.get(unit).map(|u| u.segments.clone()).unwrap_or_default();
-                self.units.insert(
-                    unit.clone(),
-                    UnitState {
-                        attempt: *attempt,
-                        status: UnitStatus::Intent {
-                            job: job.clone(),
-                            boot: boot.clone(),
-                            identity: identity.clone(),
-                            digest: digest.clone(),
-                        },
-                        segments,
-                    },
-                );
+                let state = self.unit(unit);
+                state.attempt = *attempt;
+                state.status = UnitStatus::Open;
+                state.intent = Some(Intent {
+                    job: job.clone(),
+                    boot: boot.clone(),
+                    identity: identity.clone(),
+                    digest: digest.clone(),
+                });
             }
-            Event::Segment { unit, segment, .. } => {
-                if let Some(state) = self.units.get_mut(unit) {
-                    state.segments.push(segment.clone());
+            Event::Withdrawn { units } => {
+                for unit in units {
+                    let state = self.unit(unit);
+                    state.status = UnitStatus::Again;
+                    state.intent = None;
                 }
             }
+            Event::Segment { unit, segment, .. } => self.unit(unit).segments.push(segment.clone()),
             Event::UnitEnded(ended) => {
-                let before = self.units.get(&ended.unit);
-                let segments = before.map(|u| u.segments.clone()).unwrap_or_default();
-                let counted = before.and_then(|u| match &u.status {
-                    UnitStatus::Ended { outcome, .. } => Some(*outcome),
-                    _ => None,
-                });
+                let counted = self.units.get(&ended.unit).and_then(|u| u.counted());
                 let host = self.host(&ended.unit.host);
                 if let Some(outcome) = counted {
                     host.counts[outcome as usize] = host.counts[outcome as usize].saturating_sub(1);
                 }
                 host.counts[ended.outcome as usize] += 1;
-                self.units.insert(
-                    ended.unit.clone(),
-                    UnitState {
-                        attempt: ended.attempt,
-                        status: UnitStatus::Ended {
-                            outcome: ended.outcome,
-                            result: ended.result.clone(),
-                            message: ended.message.clone(),
-                            ignored: ended.ignored,
-                        },
-                        segments,
-                    },
-                );
+                let state = self.unit(&ended.unit);
+                state.attempt = state.attempt.max(ended.attempt);
+                state.status = UnitStatus::Ended {
+                    outcome: ended.outcome,
+                    result: ended.result.clone(),
+                    message: ended.message.clone(),
+                    ignored: ended.ignored,
+                };
             }
             Event::Decision { unit, done, .. } => {
-                if let Some(state) = self.units.get_mut(unit) {
-                    state.status = UnitStatus::Decided(*done);
+                let counted = self.units.get(unit).and_then(|u| u.counted());
+                if let Some(outcome) = counted {
+                    let counts = &mut self.host(&unit.host).counts;
+                    counts[outcome as usize] = counts[outcome as usize].saturating_sub(1);
                 }
+                self.unit(unit).status = UnitStatus::Decided(*done);
             }
             Event::HostDecided {
                 host,
@@ -207,7 +270,23 @@ impl RunState {
                 fate,
                 reason,
             } => self.host(host).fate = Some((stage.clone(), *fate, reason.clone())),
-            Event::HostRetried { host, .. } => self.host(host).fate = None,
+            Event::HostRetried { host, stage } => {
+                let fate = self.host(host).fate.take().map(|(_, fate, _)| fate);
+                let whole = matches!(fate, Some(Fate::RolledBack | Fate::Broken));
+                let failed = |state: &UnitState| {
+                    matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                };
+                let units: Vec<Unit> = self
+                    .units
+                    .iter()
+                    .filter(|(unit, state)| unit.host == *host && unit.stage == *stage && (whole || failed(state)))
+                    .map(|(unit, _)| unit.clone())
+                    .collect();
+                self.again(|unit| units.contains(unit));
+                if let Some(state) = self.stages.get_mut(stage) {
+                    state.end = None;
+                }
+            }
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,

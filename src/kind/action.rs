@@ -21,6 +21,8 @@ pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub(crate) struct Context<'a> {
     pub(crate) host: &'a HostName,
     pub(crate) run: &'a RunId,
+    /// The path of the stage as in `Unit`: what `back` of a swap undoes is what this stage did.
+    pub(crate) stage: &'a str,
     /// The folder that relative controller paths of this step start from.
     pub(crate) folder: &'a Path,
     pub(crate) scope: &'a Scope,

@@ -5,11 +5,19 @@
 //! reach anything that changes a host: `Reading` has no such method.
 
 mod action;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod decoding;
 mod list;
 mod params;
 mod place;
 mod process;
 mod sh;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod trial;
 mod upload;
 
 pub(crate) use action::{
@@ -19,10 +27,14 @@ pub(crate) use action::{
 pub(crate) use list::{find, known_later, page, spelled};
 pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
 
+use std::path::PathBuf;
+
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
-list::kinds! {}
+list::kinds! {
+    command shell script copy template file stat http service swap backup schema health set debug assert fail pause
+}
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
@@ -51,6 +63,15 @@ pub(crate) trait Kind: Send + Sync {
     /// What can be said before any host is asked: parameters that exclude one another, files that are missing. Values
     /// that are pending are left out of `params`' typed values; look at `given` for them.
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics;
+    /// Files and folders on the controller that the step will use; their content is part of the recipe.
+    fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
+        params.files(self.params(), context.folder)
+    }
+    /// Names that the step waits for beside those of its parameters (in a template file).
+    fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let _ = (params, context);
+        Vec::new()
+    }
     /// What to do, once every parameter is known.
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics>;
 }

@@ -102,6 +102,16 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    /// The values of all `File` parameters that are known, joined to `folder`.
+    pub(crate) fn files(&self, table: &[Param], folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+        table
+            .iter()
+            .filter(|param| param.ty == Ty::File)
+            .filter_map(|param| self.given.get(param.name))
+            .filter_map(|given| given.rendered.value.as_str())
+            .map(|text| folder.join(text))
+            .collect()
+    }
     /// Renders the entries of a step's mapping and decodes them. Expressions are left as they stand.
     pub(crate) fn render(
         kind: &dyn Kind,

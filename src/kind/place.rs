@@ -298,8 +298,9 @@ impl Placement {
             };
             text = content_diff(self.dest.as_str(), old, old_size, &item.upload);
         }
+        let there = get(seen, "kind") == "file";
         let mut change = |what: &str, old: &str, new: Option<String>| {
-            if let Some(new) = new.filter(|new| !old.is_empty() && new != old) {
+            if let Some(new) = new.filter(|new| there && new != old) {
                 let _ = writeln!(text, "{what}: {old} → {new}");
             }
         };

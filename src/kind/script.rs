@@ -10,6 +10,8 @@
 //!
 //! A secret among the arguments is refused: every process on the host could read it. Use `environment:` or `stdin:`.
 
+use std::path::PathBuf;
+
 use super::process::{self, Process, line, no_secrets, words};
 use super::sh::HostPath;
 use super::{Action, Context, Kind, Param, Params, Ty, Upload, list, upload};
@@ -71,6 +73,12 @@ impl Kind for Script {
             }
         }
         found
+    }
+
+    fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
+        let words = params.text("cmd").and_then(|text| shlex::split(&text));
+        let file = words.and_then(|words| words.into_iter().next());
+        file.map(|file| context.folder.join(file)).into_iter().collect()
     }
 
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {

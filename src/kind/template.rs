@@ -85,6 +85,13 @@ impl Kind for Template {
         found
     }
 
+    fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        match rendered(params, context) {
+            Ok(Some(rendered)) => rendered.pending,
+            _ => Vec::new(),
+        }
+    }
+
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {
         let Some(rendered) = rendered(params, context)? else {
             return Err(params.error("src", "`src` has no value").into());

@@ -1,1 +1,24 @@
-//!
+//! From files to what will happen: the loaded playbook on its hosts, the scope of every template, stages with their
+//! hosts, static checks of every unit, digests. Pure but for reading the files that are named.
+
+mod check;
+mod digest;
+mod environment;
+mod limits;
+mod loaded;
+mod names;
+mod schema_verb;
+mod scope;
+pub(crate) mod serial;
+mod stages;
+mod tags;
+mod unit;
+
+pub(crate) use check::{Checked, Planned, PlannedStage, PlannedUnit, check, title};
+pub(crate) use digest::{difference, plan_digest, recipe};
+pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};
+pub(crate) use limits::{Limits, limits};
+pub(crate) use scope::{Place, inventory_scope};
+pub(crate) use stages::{Instance, instances, stage_hosts};
+pub(crate) use tags::of as tags_of;
+pub(crate) use unit::{Prepared, Ready, ignores, item_binding, items, number, prepare, unit_scope};

@@ -245,3 +245,17 @@ fn check_tls(loader: &mut Loader<'_>, node: &Node) {
     }
     fields.finish(&mut loader.found);
 }
+
+/// Where the password of a database comes from: `{file | env | prompt | command: TEXT}` as `load` checked it; None for
+/// a template.
+pub(crate) fn password_source(node: &Node, folder: &std::path::Path) -> Option<SecretSource> {
+    let [(key, value)] = node.as_map()? else { return None };
+    let text = value.text.clone()?;
+    match key.text.as_deref()? {
+        "file" => Some(SecretSource::File(folder.join(text))),
+        "env" => Some(SecretSource::Env(text)),
+        "prompt" => Some(SecretSource::Prompt(text)),
+        "command" => Some(SecretSource::Command(text)),
+        _ => None,
+    }
+}

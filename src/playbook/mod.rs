@@ -9,8 +9,14 @@ mod stage;
 mod step;
 mod words;
 
-pub(crate) use load::load;
+pub(crate) use blocks::password_source;
+pub(crate) use load::{load, load_partly};
 pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Spanned, Stage, Step};
 
 #[cfg(test)]
 mod tests;
+
+/// Can a variable have this name?
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    words::bad_name(name).is_none()
+}

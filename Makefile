@@ -1,0 +1,35 @@
+# What people type here. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-broken demo-down test lint hop hop-killed hop-by-hand hop-down
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: ## three sshd hosts on loopback; Refit upgrades a small service on them, then changes nothing
+	@tests/lab/demo.sh
+
+demo-broken: ## the same with a release that never becomes healthy: rolled back, exit 3
+	@tests/lab/demo.sh broken
+
+demo-down: ## stops and removes the demo's hosts
+	@tests/lab/demo.sh down
+
+test: ## all tests; installs what they need (as root) or says what is missing
+	@tests/lab/setup.sh
+	@if cargo nextest --version >/dev/null 2>&1; then exec cargo nextest run --locked --config-file tests/nextest.toml; else exec cargo test --locked; fi
+
+lint: ## format and clippy, as CI does
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+hop: ## a real Temporal cluster from 1.29.7 to 1.30.6 under load (needs Go; minutes the first time)
+	@tests/lab/temporal/hop.sh
+
+hop-killed: ## the same, with Refit killed in the schema stage and in the swap stage, and resumed
+	@tests/lab/temporal/hop.sh killed
+
+hop-by-hand: ## the same hop typed as shell commands, for comparison
+	@tests/lab/temporal/hop.sh by-hand
+
+hop-down: ## stops and removes the cluster
+	@tests/lab/temporal/hop.sh down

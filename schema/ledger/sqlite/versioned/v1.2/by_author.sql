@@ -1,0 +1,1 @@
+CREATE INDEX entries_by_author ON entries (author, id);

@@ -1,0 +1,532 @@
+//! One unit alone: answers, probes, jobs with `until`, and kinds that drive from the controller.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::after::Settled;
+use super::frame::{ends, failure_of, read};
+use super::host::{Away, Host};
+use super::job::{JobEnd, announced, intent};
+use super::run::{Halt, Run};
+use super::steps::{End, Reg, Walk, prepared};
+use crate::connection::Account;
+use crate::event::Event;
+use crate::id::{HostName, JobId, Unit};
+use crate::kind::{
+    Action, BoxFuture, Changing, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict,
+};
+use crate::plan::{self, Prepared, Ready};
+use crate::playbook::Step;
+
+/// As in Ansible.
+const RETRIES: u64 = 3;
+const DELAY: u64 = 5;
+
+impl Walk<'_> {
+    /// Runs one unit. Err: the host's way ends here, and the unit is not through.
+    pub(crate) async fn alone(
+        &self,
+        host: &HostName,
+        step: &Step,
+        unit: &Unit,
+        item: Option<(Value, bool)>,
+    ) -> Result<Result<Reg, End>, Halt> {
+        let begun = Instant::now();
+        let shown = item.as_ref().filter(|(_, secret)| !secret).map(|(value, _)| value.clone());
+        let ready = match prepared(self, host, step, item.as_ref()) {
+            Ok(Prepared::Ready(ready)) => ready,
+            Ok(Prepared::Skip(why)) => return Ok(Ok(self.skip(step, unit, shown, why).await?)),
+            Ok(Prepared::Pending(names)) if self.run.check_mode() => {
+                let why = format!("decided when {} is known", names.join(", "));
+                return Ok(Ok(self.skip(step, unit, shown, why).await?));
+            }
+            Ok(Prepared::Pending(names)) => {
+                let raw = Err(Failure::new(format!("still waits for {}", names.join(", "))));
+                return Ok(Ok(self.end(step, unit, 0, shown, begun, raw, None).await?));
+            }
+            Err(failure) => return Ok(Ok(self.end(step, unit, 0, shown, begun, Err(failure), None).await?)),
+        };
+        self.began(step, unit, &ready);
+        let raw = self.tries(step, unit, &ready).await?;
+        if let Err(failure) = &raw
+            && failure.paused
+        {
+            return Ok(Err(End::Paused(failure.message.clone())));
+        }
+        let attempt = self.run.state().units.get(unit).map_or(0, |known| known.attempt);
+        let reg = self.end(step, unit, attempt, shown, begun, raw, Some(&ready)).await?;
+        if let Some(on) = self.run.host(&ready.on) {
+            let known = self.run.state().units.get(unit).and_then(|u| u.intent.clone());
+            if let (Some(intent), None | Some(End::Failed(_))) = (known, ends(&reg)) {
+                on.acknowledge(&self.account(&on, &ready), intent.job);
+            }
+        }
+        Ok(match ends(&reg) {
+            Some(end @ (End::Unreachable(_) | End::Unknown(_))) => Err(end),
+            _ => Ok(reg),
+        })
+    }
+
+    /// `until`, `retries`, `delay` around one unit.
+    async fn tries(&self, step: &Step, unit: &Unit, ready: &Ready) -> Result<Result<Done, Failure>, Halt> {
+        let number = |node: &Option<crate::yaml::Node>, default: u64| match node {
+            Some(node) => plan::number(&self.run.loaded, node, &ready.scope).ok().flatten().unwrap_or(default),
+            None => default,
+        };
+        let retries = if step.until.is_some() || step.retries.is_some() { number(&step.retries, RETRIES) } else { 0 };
+        let delay = Duration::from_secs(number(&step.delay, DELAY));
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let raw = self.once(step, unit, ready, tried > 1).await?;
+            let raw = self.judged(step, ready, raw);
+            if matches!(&raw, Err(f) if f.unknown || f.unreachable || f.paused) || self.run.check_mode() {
+                return Ok(raw);
+            }
+            let enough = match self.until(step, ready, &raw) {
+                // `retries` without `until` repeats what failed.
+                Ok(holds) => holds && (step.until.is_some() || raw.is_ok() || retries == 0),
+                Err(failure) => return Ok(Err(failure)),
+            };
+            if enough {
+                return Ok(with_attempts(raw, tried, step));
+            }
+            if tried > retries {
+                let raw = match raw {
+                    Ok(done) => Err(Failure {
+                        result: done.result,
+                        ..Failure::new(format!("`until` did not hold after {tried} attempts"))
+                    }),
+                    Err(failure) => Err(failure),
+                };
+                return Ok(with_attempts(raw, tried, step));
+            }
+            self.run.show(Event::Progress {
+                unit: unit.clone(),
+                text: format!("attempt {tried} of {}, next in {} s", retries + 1, delay.as_secs()),
+                bytes: None,
+            });
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.run.stop.cancelled() => {
+                    return Ok(Err(Failure { unknown: false, ..Failure::new(format!("stopped after {tried} attempts")) }));
+                }
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        ready: &Ready,
+        again: bool,
+    ) -> Result<Result<Done, Failure>, Halt> {
+        let on = match &ready.action {
+            Action::Answer(answer) => return Ok(answer.clone()),
+            _ if step.reads || step.kind.reads_only() => return Ok(self.read_only(step, unit, ready).await),
+            _ => match self.run.host(&ready.on) {
+                Some(on) => on,
+                None => return Ok(Err(Failure::new(format!("{} is no host of this run", ready.on)))),
+            },
+        };
+        let account = self.account(&on, ready);
+        match &ready.action {
+            Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(step, ready, &on, &account).await),
+            Action::Shell(_) => self.job(&on, &account, step, unit, ready, again).await,
+            Action::Drive(action) => self.drive(&on, &account, step, unit, ready, action.as_ref()).await,
+            Action::Answer(answer) => Ok(answer.clone()),
+        }
+    }
+
+    async fn check_only(&self, step: &Step, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Done, Failure> {
+        let Action::Shell(action) = &ready.action else {
+            return Err(Failure::new("nothing to look at"));
+        };
+        let _ = step;
+        let away = |text: String| Failure {
+            unreachable: true,
+            ..Failure::new(text)
+        };
+        let link = on.link(self.run).await.map_err(|Away(text)| away(text))?;
+        let facts = on.facts(&link, account).await.map_err(|Away(text)| away(text))?;
+        let verdict = match action.check(&facts) {
+            None => Verdict::Differs {
+                predicted: action.predicted(),
+                diff: None,
+            },
+            Some(probe) => {
+                let outputs = link.probes(account, &[probe]).await.map_err(|lost| away(lost.text))?;
+                match outputs.into_iter().next() {
+                    Some(Ok(output)) => action.judge(&output)?,
+                    Some(Err(e)) => return Err(Failure::new(e.to_string())),
+                    None => return Err(Failure::new("no answer")),
+                }
+            }
+        };
+        Ok(match verdict {
+            Verdict::Same(result) => Done {
+                changed: false,
+                result,
+                diff: None,
+                message: None,
+            },
+            Verdict::Differs { predicted, diff } => Done {
+                changed: true,
+                result: predicted,
+                diff,
+                message: None,
+            },
+        })
+    }
+
+    /// A shell kind as a job of its own: check, announce, start, wait; after a crash look first.
+    pub(crate) async fn job(
+        &self,
+        on: &Arc<Host>,
+        account: &Account,
+        step: &Step,
+        unit: &Unit,
+        ready: &Ready,
+        mut again: bool,
+    ) -> Result<Result<Done, Failure>, Halt> {
+        let Action::Shell(action) = &ready.action else {
+            return Ok(Err(Failure::new("no shell action")));
+        };
+        loop {
+            let facts = match self.facts(on, account).await {
+                Ok(facts) => facts,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let Some(mut job) = action.apply(&facts) else {
+                return Ok(Err(Failure::new("nothing to apply")));
+            };
+            job.timeout = job.timeout.or(step.timeout);
+            job.environment
+                .extend(ready.environment.iter().map(|(name, (value, _))| (name.clone(), value.clone())));
+            let known = self.run.state().units.get(unit).cloned();
+            let open = known.as_ref().and_then(|k| k.open().cloned()).filter(|_| !again);
+            let end = match open {
+                Some(open) => {
+                    // The upload folder may have been emptied since: files are sent again where they are missing.
+                    if let Err(end) = self.run.send(on, account, unit, &job.uploads).await {
+                        return Ok(Err(failure_of(end)));
+                    }
+                    self.run.finish(on, account, &open.job, Some(&job), announced(&open)).await
+                }
+                None => {
+                    if !again && let Some(done) = self.as_it_should_be(on, account, action.as_ref(), &facts).await {
+                        return Ok(done);
+                    }
+                    let attempt = known.map_or(0, |k| k.attempt) + 1;
+                    let id = JobId::new(&self.run.id, unit, attempt);
+                    if let Err(end) = self.run.send(on, account, unit, &job.uploads).await {
+                        return Ok(Err(failure_of(end)));
+                    }
+                    self.run
+                        .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+                        .await?;
+                    let (identity, boot) = on.held();
+                    self.run.finish(on, account, &id, Some(&job), (&identity, &boot)).await
+                }
+            };
+            match end {
+                JobEnd::Done { output, late } => return Ok(read(action.as_ref(), &output, late, job.timeout)),
+                JobEnd::Unknown(text) => match self.settle(on, account, step, unit, ready, &text).await? {
+                    Settled::Done(done) => return Ok(Ok(done)),
+                    Settled::Again => again = true,
+                    Settled::Unknown(text) => {
+                        return Ok(Err(Failure {
+                            unknown: true,
+                            ..Failure::new(text)
+                        }));
+                    }
+                },
+                end => return Ok(Err(failure_of(end))),
+            }
+        }
+    }
+
+    async fn facts(&self, on: &Arc<Host>, account: &Account) -> Result<Facts, Failure> {
+        let away = |Away(text): Away| Failure {
+            unreachable: true,
+            ..Failure::new(text)
+        };
+        let link = on.link(self.run).await.map_err(away)?;
+        on.facts(&link, account).await.map_err(away)
+    }
+
+    async fn as_it_should_be(
+        &self,
+        on: &Arc<Host>,
+        account: &Account,
+        action: &dyn crate::kind::ShellAction,
+        facts: &Facts,
+    ) -> Option<Result<Done, Failure>> {
+        let probe = action.check(facts)?;
+        let link = on.link(self.run).await.ok()?;
+        let output = match link.probes(account, &[probe]).await.ok()?.into_iter().next()? {
+            Ok(output) => output,
+            Err(e) => return Some(Err(Failure::new(e.to_string()))),
+        };
+        match action.judge(&output) {
+            Ok(Verdict::Same(result)) => Some(Ok(Done {
+                changed: false,
+                result,
+                diff: None,
+                message: None,
+            })),
+            Ok(Verdict::Differs { .. }) => None,
+            Err(failure) => Some(Err(failure)),
+        }
+    }
+
+    pub(crate) async fn drive_reading(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        ready: &Ready,
+        action: &dyn DriveAction,
+    ) -> Result<Done, Failure> {
+        let Some(on) = self.run.host(&ready.on) else {
+            return Err(Failure::new(format!("{} is no host of this run", ready.on)));
+        };
+        let account = self.account(&on, ready);
+        let driver = self.driver(&on, account, step, unit, ready, 0).await?;
+        if self.run.check_mode() {
+            return action.check(&driver).await.map(from_verdict);
+        }
+        action.apply(&driver).await
+    }
+
+    async fn drive(
+        &self,
+        on: &Arc<Host>,
+        account: &Account,
+        step: &Step,
+        unit: &Unit,
+        ready: &Ready,
+        action: &dyn DriveAction,
+    ) -> Result<Result<Done, Failure>, Halt> {
+        let known = self.run.state().units.get(unit).cloned();
+        let attempt = known.as_ref().map_or(0, |k| k.attempt);
+        let open = known.as_ref().and_then(|k| k.open().cloned());
+        let driver = match self.driver(on, account.clone(), step, unit, ready, attempt.max(1)).await {
+            Ok(driver) => driver,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if self.run.check_mode() {
+            return Ok(action.check(&driver).await.map(from_verdict));
+        }
+        if action.reads_only() {
+            return Ok(action.apply(&driver).await);
+        }
+        if open.is_some() {
+            match action.settle(&driver).await {
+                Ok(Some(done)) => return Ok(Ok(done)),
+                Ok(None) => return Ok(action.apply(&driver).await),
+                Err(failure) if failure.unknown => match self.settle(on, account, step, unit, ready, &failure.message).await? {
+                    Settled::Done(done) => return Ok(Ok(done)),
+                    Settled::Again => {}
+                    Settled::Unknown(text) => {
+                        return Ok(Err(Failure {
+                            unknown: true,
+                            ..Failure::new(text)
+                        }));
+                    }
+                },
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+        match action.check(&driver).await {
+            Ok(Verdict::Same(result)) => {
+                return Ok(Ok(from_verdict(Verdict::Same(result))));
+            }
+            Ok(Verdict::Differs { .. }) => {}
+            Err(failure) => return Ok(Err(failure)),
+        }
+        let attempt = attempt + 1;
+        let id = JobId::new(&self.run.id, unit, attempt);
+        self.run
+            .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+            .await?;
+        let driver = match self.driver(on, account.clone(), step, unit, ready, attempt).await {
+            Ok(driver) => driver,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        Ok(action.apply(&driver).await)
+    }
+
+    async fn driver<'w>(
+        &'w self,
+        on: &Arc<Host>,
+        account: Account,
+        step: &Step,
+        unit: &Unit,
+        ready: &Ready,
+        attempt: u32,
+    ) -> Result<Driver<'w>, Failure> {
+        let facts = self.facts(on, &account).await?;
+        Ok(Driver {
+            run: self.run,
+            on: Arc::clone(on),
+            account,
+            unit: unit.clone(),
+            attempt,
+            tag: JobId::new(&self.run.id, unit, attempt),
+            facts,
+            timeout: step.timeout,
+            environment: ready
+                .environment
+                .iter()
+                .map(|(name, (value, _))| (name.clone(), value.clone()))
+                .collect(),
+        })
+    }
+}
+
+fn from_verdict(verdict: Verdict) -> Done {
+    match verdict {
+        Verdict::Same(result) => Done {
+            changed: false,
+            result,
+            diff: None,
+            message: None,
+        },
+        Verdict::Differs { predicted, diff } => Done {
+            changed: true,
+            result: predicted,
+            diff,
+            message: None,
+        },
+    }
+}
+
+fn with_attempts(raw: Result<Done, Failure>, tried: u64, step: &Step) -> Result<Done, Failure> {
+    if step.until.is_none() && step.retries.is_none() {
+        return raw;
+    }
+    let note = |result: &mut Value| {
+        if let Value::Object(map) = result {
+            map.insert("attempts".into(), json!(tried));
+        }
+    };
+    match raw {
+        Ok(mut done) => {
+            note(&mut done.result);
+            Ok(done)
+        }
+        Err(mut failure) => {
+            note(&mut failure.result);
+            Err(failure)
+        }
+    }
+}
+
+/// What a kind that drives from the controller may reach.
+struct Driver<'a> {
+    run: &'a Run,
+    on: Arc<Host>,
+    account: Account,
+    unit: Unit,
+    attempt: u32,
+    tag: JobId,
+    facts: Facts,
+    timeout: Option<Duration>,
+    environment: indexmap::IndexMap<String, String>,
+}
+
+impl Reading for Driver<'_> {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(async move {
+            let away = |text: String| Failure {
+                unreachable: true,
+                ..Failure::new(text)
+            };
+            let link = self.on.link(self.run).await.map_err(|Away(text)| away(text))?;
+            match link.probes(&self.account, std::slice::from_ref(probe)).await {
+                Ok(outputs) => match outputs.into_iter().next() {
+                    Some(Ok(output)) => Ok(output),
+                    Some(Err(e)) => Err(Failure::new(e.to_string())),
+                    None => Err(Failure::new("no answer")),
+                },
+                Err(lost) => {
+                    self.on.drop_link(&link).await;
+                    Err(away(lost.text))
+                }
+            }
+        })
+    }
+
+    fn progress(&self, text: &str) {
+        self.run.show(Event::Progress {
+            unit: self.unit.clone(),
+            text: self.run.loaded.redactor.clean(text),
+            bytes: None,
+        });
+    }
+
+    fn cancelled(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.run.detach.cancelled())
+    }
+
+    fn terminal(&self) -> bool {
+        self.run.terminal
+    }
+}
+
+impl Changing for Driver<'_> {
+    fn job<'a>(&'a self, suffix: &'a str, job: &'a Job) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(async move {
+            let mut job = job.clone();
+            job.timeout = job.timeout.or(self.timeout);
+            job.environment.extend(self.environment.clone());
+            let id = self.tag.part(suffix);
+            self.run
+                .send(&self.on, &self.account, &self.unit, &job.uploads)
+                .await
+                .map_err(failure_of)?;
+            let known = self.run.state().units.get(&self.unit).and_then(|u| u.intent.clone());
+            let (identity, boot) = known.map(|k| (k.identity, k.boot)).unwrap_or_else(|| self.on.held());
+            match self.run.finish(&self.on, &self.account, &id, Some(&job), (&identity, &boot)).await {
+                JobEnd::Done { late: true, .. } => Err(Failure::new("timed out")),
+                JobEnd::Done { output, .. } => {
+                    self.on.acknowledge(&self.account, id);
+                    Ok(output)
+                }
+                end => Err(failure_of(end)),
+            }
+        })
+    }
+
+    fn record<'a>(&'a self, segment: Segment) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.run
+                .emit(vec![Event::Segment {
+                    unit: self.unit.clone(),
+                    attempt: self.attempt,
+                    segment,
+                }])
+                .await
+                .map_err(|e| Failure::new(e.to_string()))
+        })
+    }
+
+    fn segments(&self) -> Vec<Segment> {
+        self.run.state().units.get(&self.unit).map(|u| u.segments.clone()).unwrap_or_default()
+    }
+
+    fn tag(&self) -> &str {
+        self.tag.as_str()
+    }
+
+    fn reading(&self) -> &dyn Reading {
+        self
+    }
+}

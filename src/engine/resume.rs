@@ -1,0 +1,319 @@
+//! A run taken up again from its journal, an unknown unit decided by a person, a run closed.
+
+use std::sync::Arc;
+
+use crate::connection::{Hub, Target};
+use crate::event::{Digests, Event, Fate, Outcome, RunEnd, RunPhase, RunState, UnitStatus};
+use crate::id::{HostName, RunId, Unit};
+use crate::journal::{FindError, Journal, JournalError, Reader, this_controller};
+use crate::plan::{self, Options, SecretUse};
+
+/// The history of a run that is taken up again.
+#[derive(Clone)]
+pub(crate) struct Earlier {
+    pub(crate) state: RunState,
+    /// A changed recipe is fine (`--accept`).
+    pub(crate) accept: bool,
+}
+
+impl Earlier {
+    fn before(&self) -> Digests {
+        self.state.began.as_ref().map(|b| b.recipe.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn changed(&self, now: &Digests) -> bool {
+        self.before().whole != now.whole
+    }
+
+    /// Why it cannot go on as it is.
+    pub(crate) fn refusal(&self, now: &Digests) -> Option<String> {
+        if self.accept || !self.changed(now) {
+            return None;
+        }
+        let lines = plan::difference(&self.before(), now);
+        Some(format!("the recipe of this run changed: {}", lines.join("; ")))
+    }
+
+    /// Hosts that failed are tried again from the stage in which they failed.
+    pub(crate) fn retries(&self) -> Vec<Event> {
+        let RunPhase::Ended(RunEnd::Failed, _) = self.state.phase else { return Vec::new() };
+        self.state
+            .hosts
+            .iter()
+            .filter_map(|(host, known)| {
+                let (stage, fate, _) = known.fate.as_ref()?;
+                (*fate != Fate::Excluded).then(|| Event::HostRetried {
+                    host: host.clone(),
+                    stage: stage.clone(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// What `refit resume` finds.
+pub(crate) enum Reopened {
+    Nothing(String),
+    Refused(String),
+    Run(Box<(Options, Earlier)>),
+}
+
+/// Finds the run to take up: by prefix, or the one unfinished run.
+pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool) -> Result<Reopened, JournalError> {
+    let run = match prefix {
+        Some(prefix) => match journal.find(prefix).await {
+            Ok(run) => run,
+            Err(FindError::Journal(e)) => return Err(e),
+            Err(e) => return Ok(Reopened::Refused(e.to_string())),
+        },
+        None => {
+            let unfinished = journal.unfinished().await?;
+            match unfinished.as_slice() {
+                [] => return Ok(Reopened::Nothing("no unfinished run".into())),
+                [one] => one.run.clone(),
+                several => {
+                    let lines: Vec<String> = several
+                        .iter()
+                        .map(|run| format!("  {}  {}  {}", run.run, run.state, run.name))
+                        .collect();
+                    return Ok(Reopened::Refused(format!(
+                        "several runs are unfinished; name one:\n{}",
+                        lines.join("\n")
+                    )));
+                }
+            }
+        }
+    };
+    let records = journal.records(&run).await?;
+    let state = RunState::fold(run.clone(), &records);
+    let Some(began) = state.began.clone() else {
+        return Ok(Reopened::Refused(format!("the journal holds no beginning of run {run}")));
+    };
+    match state.phase {
+        RunPhase::Ended(RunEnd::Done, _) => return Ok(Reopened::Nothing(format!("run {run} is done: nothing to do"))),
+        RunPhase::Ended(RunEnd::Refused, _) => {
+            return Ok(Reopened::Refused(format!("run {run} was refused before anything was touched; start a new one")));
+        }
+        RunPhase::Closed => return Ok(Reopened::Refused(format!("run {run} is closed; start a new one"))),
+        RunPhase::Running | RunPhase::Ended(_, _) => {}
+    }
+    let options = Options {
+        playbook: began.playbook,
+        sources: began.sources,
+        extra: began.extra,
+        limit: began.limit,
+        tags: began.tags,
+        skip_tags: began.skip_tags,
+        folder: began.folder,
+        forks: began.forks,
+        exclude: began.excluded.iter().map(|(h, r)| (h.as_str().to_owned(), r.clone())).collect(),
+        schema: began.schema,
+        ..Options::default()
+    };
+    Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+}
+
+/// A unit by the name that the recap prints.
+fn unit_named<'s>(state: &'s RunState, name: &str) -> Result<&'s Unit, String> {
+    let wanted = state.units.keys().find(|unit| unit.to_string() == name);
+    wanted.ok_or_else(|| {
+        let names: Vec<String> = state.units.keys().map(Unit::to_string).collect();
+        match crate::yaml::did_you_mean(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("run {} has no unit `{name}`; did you mean `{near}`?", state.run),
+            None => format!("run {} has no unit `{name}`; `refit runs {}` lists them", state.run, state.run),
+        }
+    })
+}
+
+/// Records a person's decision about an unknown unit. Gives what to say, or why it is refused.
+pub(crate) async fn resolve(
+    journal: &Journal,
+    prefix: &str,
+    unit: &str,
+    done: bool,
+    reason: &str,
+) -> Result<Result<String, String>, JournalError> {
+    let run = match journal.find(prefix).await {
+        Ok(run) => run,
+        Err(FindError::Journal(e)) => return Err(e),
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    let state = RunState::fold(run.clone(), &journal.records(&run).await?);
+    let unit = match unit_named(&state, unit) {
+        Ok(unit) => unit.clone(),
+        Err(text) => return Ok(Err(text)),
+    };
+    if !matches!(state.phase, RunPhase::Ended(_, _)) && state.phase != RunPhase::Running {
+        return Ok(Err(format!("run {run} is closed")));
+    }
+    let status = state.units.get(&unit).map(|known| known.status.clone());
+    let unknown = matches!(status, Some(UnitStatus::Ended { outcome: Outcome::Unknown, .. }));
+    if !unknown {
+        let is = match status {
+            Some(UnitStatus::Ended { outcome, .. }) => outcome.word().to_owned(),
+            Some(UnitStatus::Decided(_)) => "decided already".to_owned(),
+            _ => "not ended; `refit resume` looks for it on its host first".to_owned(),
+        };
+        return Ok(Err(format!("{unit} is not unknown: it is {is}")));
+    }
+    let controller = this_controller();
+    let epoch = journal.attach(&run, &controller, 0).await?;
+    journal
+        .append(
+            &run,
+            epoch,
+            vec![Event::Decision {
+                unit: unit.clone(),
+                done,
+                who: controller.user,
+                reason: reason.to_owned(),
+            }],
+        )
+        .await?;
+    let word = if done { "done" } else { "not done" };
+    Ok(Ok(format!("{unit} is {word}; go on with `refit resume {run}`")))
+}
+
+/// Closes a run and frees its hosts. Gives what to say (a line each), or why it is refused.
+pub(crate) async fn abort(
+    journal: &Journal,
+    prefix: &str,
+    reason: &str,
+) -> Result<Result<Vec<String>, String>, JournalError> {
+    let run = match journal.find(prefix).await {
+        Ok(run) => run,
+        Err(FindError::Journal(e)) => return Err(e),
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    let state = RunState::fold(run.clone(), &journal.records(&run).await?);
+    match state.phase {
+        RunPhase::Closed => return Ok(Err(format!("run {run} is closed already"))),
+        RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _) => {
+            return Ok(Err(format!("run {run} has ended; there is nothing to abort")));
+        }
+        RunPhase::Running | RunPhase::Ended(_, _) => {}
+    }
+    let controller = this_controller();
+    if state.phase == RunPhase::Running && state.controller.as_ref().is_some_and(crate::journal::lives) {
+        return stop_living(journal, &run, &state, reason).await;
+    }
+    let fence = 0;
+    let epoch = journal.attach(&run, &controller, fence).await?;
+    let mut lines = free(&run, epoch, &state).await;
+    journal
+        .append(
+            &run,
+            epoch,
+            vec![Event::RunClosed {
+                who: controller.user,
+                reason: reason.to_owned(),
+            }],
+        )
+        .await?;
+    lines.push(format!("run {run} is closed"));
+    Ok(Ok(lines))
+}
+
+/// Asks a living controller to stop after what is running, and closes the run when it has.
+async fn stop_living(
+    journal: &Journal,
+    run: &RunId,
+    state: &RunState,
+    reason: &str,
+) -> Result<Result<Vec<String>, String>, JournalError> {
+    let pid = state
+        .controller
+        .as_ref()
+        .and_then(|c| i32::try_from(c.pid).ok())
+        .and_then(rustix::process::Pid::from_raw);
+    let Some(pid) = pid else { return Ok(Err("its controller has no process id".into())) };
+    if let Err(e) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
+        return Ok(Err(format!("its controller (pid {}) cannot be asked to stop: {e}", pid.as_raw_nonzero())));
+    }
+    let controller = this_controller();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        if state.controller.as_ref().is_some_and(crate::journal::lives) {
+            continue;
+        }
+        let now = RunState::fold(run.clone(), &journal.records(run).await?);
+        let epoch = journal.attach(run, &controller, 0).await?;
+        let mut lines = vec!["its controller stopped after what was running".to_owned()];
+        lines.extend(free(run, epoch, &now).await);
+        journal
+            .append(
+                run,
+                epoch,
+                vec![Event::RunClosed {
+                    who: controller.user,
+                    reason: reason.to_owned(),
+                }],
+            )
+            .await?;
+        lines.push(format!("run {run} is closed"));
+        return Ok(Ok(lines));
+    }
+}
+
+/// Takes the run's lock off every host that answers; names those that do not.
+async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
+    let Some(began) = &state.began else { return Vec::new() };
+    let options = Options {
+        playbook: began.playbook.clone(),
+        sources: began.sources.clone(),
+        extra: began.extra.clone(),
+        folder: began.folder.clone(),
+        ..Options::default()
+    };
+    let failed = |text: String| vec![format!("the locks on its hosts stay: {text}")];
+    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Placeholder) {
+        Ok(loaded) => Arc::new(loaded),
+        Err(e) => return failed(super::steps::in_one_line(&e)),
+    };
+    let hub = match Hub::new(loaded.redactor.clone()) {
+        Ok(hub) => hub,
+        Err(e) => return failed(e.text),
+    };
+    let checked = match plan::check(&loaded) {
+        Ok(checked) => checked,
+        Err(e) => return failed(super::steps::in_one_line(&e)),
+    };
+    let targets = match super::survey::targets(&loaded, &checked) {
+        Ok((targets, _)) => targets,
+        Err(e) => return failed(super::steps::in_one_line(&e)),
+    };
+    let mut lines = Vec::new();
+    for (host, target) in targets {
+        if !state.hosts.get(&host).is_some_and(|known| known.identity.is_some()) {
+            continue;
+        }
+        let users = checked.accounts.get(&host).cloned().unwrap_or_default();
+        if let Err(text) = unlock(&hub, &host, &target, &users, run, epoch).await {
+            lines.push(format!("{host}: its lock stays: {text}"));
+        }
+    }
+    hub.close().await;
+    lines
+}
+
+async fn unlock(
+    hub: &Hub,
+    host: &HostName,
+    target: &Target,
+    users: &std::collections::BTreeSet<Option<String>>,
+    run: &RunId,
+    epoch: i64,
+) -> Result<(), String> {
+    let _ = host;
+    let (link, look, holder, others) = super::survey::reach(hub, target, users).await?;
+    if look.holder.as_ref().is_some_and(|holder| holder.run == *run) {
+        let epoch = epoch.max(look.fence);
+        link.lock(&holder, &others, run, epoch, &super::host::controller_name(), false)
+            .await
+            .map_err(|e| e.to_string())?;
+        link.unlock().await.map_err(|e| e.text)?;
+    }
+    link.close().await;
+    Ok(())
+}
+

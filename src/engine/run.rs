@@ -1,0 +1,137 @@
+//! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::host::Host;
+use crate::connection::Hub;
+use crate::event::{Event, Record, RunState, Watch};
+use crate::id::{HostName, RunId};
+use crate::journal::{Journal, JournalError};
+use crate::plan::Loaded;
+
+/// Why the whole run stops at once.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Halt {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) loaded: Arc<Loaded>,
+    /// None in check mode, which leaves no trace.
+    pub(crate) journal: Option<Journal>,
+    pub(crate) epoch: i64,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) hosts: HashMap<HostName, Arc<Host>>,
+    pub(crate) forks: Semaphore,
+    /// The first Ctrl-C: nothing new starts.
+    pub(crate) stop: CancellationToken,
+    /// The second: nothing is waited for any more.
+    pub(crate) detach: CancellationToken,
+    /// Can a person be asked?
+    pub(crate) terminal: bool,
+    state: Mutex<RunState>,
+    watchers: Mutex<Vec<Box<dyn Watch>>>,
+}
+
+impl Run {
+    #[expect(clippy::too_many_arguments, reason = "one place makes it, with everything that a run consists of")]
+    pub(crate) fn new(
+        loaded: Arc<Loaded>,
+        journal: Option<Journal>,
+        epoch: i64,
+        hub: Arc<Hub>,
+        hosts: HashMap<HostName, Arc<Host>>,
+        state: RunState,
+        watchers: Vec<Box<dyn Watch>>,
+        terminal: bool,
+        stop: CancellationToken,
+        detach: CancellationToken,
+    ) -> Run {
+        Run {
+            id: loaded.run.clone(),
+            forks: Semaphore::new(loaded.options.forks.unwrap_or(50).max(1)),
+            loaded,
+            journal,
+            epoch,
+            hub,
+            hosts,
+            stop,
+            detach,
+            terminal,
+            state: Mutex::new(state),
+            watchers: Mutex::new(watchers),
+        }
+    }
+
+    /// Its watchers, for the run that takes over from it.
+    pub(crate) fn take_watchers(&mut self) -> Vec<Box<dyn Watch>> {
+        std::mem::take(self.watchers.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    pub(crate) fn check_mode(&self) -> bool {
+        self.loaded.options.check
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, RunState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    pub(crate) fn host(&self, name: &HostName) -> Option<Arc<Host>> {
+        self.hosts.get(name).cloned()
+    }
+
+    /// Commits events to the journal, then folds and shows them: when this returns, they are facts.
+    pub(crate) async fn emit(&self, events: Vec<Event>) -> Result<(), Halt> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let records = match &self.journal {
+            Some(journal) => journal.append(&self.id, self.epoch, events).await?,
+            None => {
+                let first = self.state().seq + 1;
+                (first..)
+                    .zip(events)
+                    .map(|(seq, event)| Record {
+                        seq,
+                        run: self.id.clone(),
+                        at: jiff::Timestamp::now(),
+                        event,
+                    })
+                    .collect()
+            }
+        };
+        for record in &records {
+            self.see(record);
+        }
+        Ok(())
+    }
+
+    /// Shows an event that is no part of the history.
+    pub(crate) fn show(&self, event: Event) {
+        self.see(&Record {
+            seq: 0,
+            run: self.id.clone(),
+            at: jiff::Timestamp::now(),
+            event,
+        });
+    }
+
+    fn see(&self, record: &Record) {
+        let mut state = self.state();
+        state.apply(record);
+        let mut watchers = self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for watcher in watchers.iter_mut() {
+            watcher.see(record, &state);
+        }
+    }
+}

@@ -1,0 +1,690 @@
+//! One session of a controller: from files to a verdict.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::exit::{verdict, word};
+use super::host::{controller_name, identity_text};
+use super::lookout::Lookout;
+use super::resume::Earlier;
+use super::run::{Halt, Run};
+use super::stage::{Flow, stages};
+use super::steps::{End, Walk, in_one_line};
+use super::survey::{Survey, survey};
+use crate::connection::{Hub, LockError};
+use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunState, Watch};
+use crate::id::{HostName, Phase, RunId};
+use crate::journal::{Journal, JournalError, this_controller};
+use crate::plan::{self, Checked, Loaded, Options, SecretUse};
+use crate::yaml::{Diagnostic, Diagnostics};
+
+/// How far a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Load, connect, probe; say what is wrong.
+    Preflight,
+    /// As preflight, and say what would be done.
+    Plan,
+    /// Every check of every unit, and nothing else.
+    Check,
+    Run,
+}
+
+pub(crate) struct Request {
+    pub(crate) mode: Mode,
+    pub(crate) options: Options,
+    pub(crate) journal: PathBuf,
+    /// Of refit.yml, by the sources.
+    pub(crate) environment: Option<String>,
+    pub(crate) takeover: Option<String>,
+    /// A run to take up again, with its history.
+    pub(crate) earlier: Option<Earlier>,
+    pub(crate) watchers: Vec<Box<dyn Watch>>,
+    pub(crate) terminal: bool,
+}
+
+/// What a session came to.
+pub(crate) struct Session {
+    pub(crate) exit: u8,
+    /// Why it was refused, with places.
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) redactor: Option<crate::secret::Redactor>,
+    pub(crate) state: Option<RunState>,
+    pub(crate) plan: Option<Planned>,
+}
+
+/// For `refit plan` and `refit preflight`.
+pub(crate) struct Planned {
+    pub(crate) checked: Checked,
+    pub(crate) recipe: Digests,
+    pub(crate) digest: String,
+    pub(crate) lost: Vec<(HostName, String)>,
+    pub(crate) name: String,
+}
+
+impl Session {
+    fn refused(exit: u8, diagnostics: impl Into<Diagnostics>) -> Session {
+        Session {
+            exit,
+            diagnostics: diagnostics.into(),
+            redactor: None,
+            state: None,
+            plan: None,
+        }
+    }
+
+    fn because(exit: u8, text: impl Into<String>, help: &[String]) -> Session {
+        let mut diagnostic = Diagnostic::general(text);
+        for line in help {
+            diagnostic = diagnostic.help(line.clone());
+        }
+        Session::refused(exit, diagnostic)
+    }
+
+    fn journal(error: &JournalError) -> Session {
+        let exit = if matches!(error, JournalError::Alive { .. }) { 7 } else { 5 };
+        Session::because(exit, error.to_string(), &[])
+    }
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(request: Request) -> Session {
+    let lookout = Lookout::start();
+    let mut redactor = None;
+    let mut session = begin(request, &lookout, &mut redactor).await.unwrap_or_else(|session| *session);
+    session.redactor = session.redactor.or(redactor);
+    session
+}
+
+type Refusal = Box<Session>;
+
+async fn begin(
+    request: Request,
+    lookout: &Lookout,
+    redactor: &mut Option<crate::secret::Redactor>,
+) -> Result<Session, Refusal> {
+    let refuse = |session: Session| Box::new(session);
+    let journal = match request.mode {
+        Mode::Run => Some(Journal::open(&request.journal).await.map_err(|e| refuse(Session::journal(&e)))?),
+        _ => None,
+    };
+    let key = match &journal {
+        Some(journal) => journal.key().await,
+        None => match Journal::open_reader(&request.journal).await {
+            Ok(reader) => reader.key().await,
+            Err(_) => Ok([0; 32]),
+        },
+    }
+    .map_err(|e| refuse(Session::journal(&e)))?;
+    let id = request.earlier.as_ref().map_or_else(RunId::fresh, |earlier| earlier.state.run.clone());
+    let mut loaded = plan::load(request.options, id.clone(), key, SecretUse::Read)
+        .map_err(|e| refuse(Session::refused(1, e)))?;
+    *redactor = Some(loaded.redactor.clone());
+    if let Some(required) = &loaded.playbook.requires_environment
+        && request.environment.as_deref() != Some(required.value.as_str())
+    {
+        let found = match &request.environment {
+            Some(name) => format!("this inventory belongs to `{name}`"),
+            None => "this inventory belongs to no environment of refit.yml".into(),
+        };
+        let text = format!("this playbook runs in the environment `{}` only; {found}", required.value);
+        return Err(refuse(Session::refused(1, Diagnostic::error(&required.span, text))));
+    }
+    let notes = std::mem::take(&mut loaded.notes);
+    let loaded = Arc::new(loaded);
+    let checked = plan::check(&loaded).map_err(|e| refuse(Session::refused(1, e)))?;
+    let hub = Hub::new(loaded.redactor.clone())
+        .map(Arc::new)
+        .map_err(|e| refuse(Session::because(1, e.text, &[])))?;
+    if let (Some(journal), None) = (&journal, &request.earlier) {
+        // Said before any host is asked: the answer is in our own journal.
+        in_the_way(journal, &named(&checked), None).await.map_err(refuse_box)?;
+    }
+    let survey = tokio::select! {
+        survey = survey(&loaded, &checked, &hub) => survey.map_err(|e| refuse(Session::refused(1, e)))?,
+        () = lookout.stop.cancelled() => {
+            return Err(refuse(Session::because(lookout.code().unwrap_or(130), "stopped before anything was touched", &[])));
+        }
+    };
+    let mut texts: Vec<String> = notes.iter().map(|d| d.message.clone()).collect();
+    texts.extend(survey.notes.iter().map(|d| d.message.clone()));
+    let survey = Surveyed {
+        survey,
+        loaded,
+        checked,
+        hub,
+        texts,
+    };
+    surveyed(survey, request.mode, journal, request.earlier, request.takeover, request.environment, request.watchers, request.terminal, lookout).await
+}
+
+fn refuse_box(session: Session) -> Refusal {
+    Box::new(session)
+}
+
+struct Surveyed {
+    survey: Survey,
+    loaded: Arc<Loaded>,
+    checked: Checked,
+    hub: Arc<Hub>,
+    texts: Vec<String>,
+}
+
+fn named(checked: &Checked) -> Vec<(HostName, Option<String>)> {
+    checked.hosts.iter().map(|host| (host.clone(), None)).collect()
+}
+
+/// Another run of this journal that has to be ended first.
+async fn in_the_way(
+    journal: &Journal,
+    hosts: &[(HostName, Option<String>)],
+    own: Option<&RunId>,
+) -> Result<Vec<RunId>, Session> {
+    let met = journal.on_hosts(hosts).await.map_err(|e| Session::journal(&e))?;
+    if let Some(run) = met.iter().find(|run| run.unfinished() && Some(&run.run) != own) {
+        let id = &run.run;
+        return Err(Session::because(
+            7,
+            format!("run {id} ({}) is {} on these hosts and in the way", run.name, run.state),
+            &[
+                format!("refit resume {id}            go on with it"),
+                format!("refit abort {id} --reason R  close it"),
+            ],
+        ));
+    }
+    Ok(met.into_iter().map(|run| run.run).filter(|run| Some(run) != own).collect())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the second half of one function")]
+async fn surveyed(
+    surveyed: Surveyed,
+    mode: Mode,
+    journal: Option<Journal>,
+    earlier: Option<Earlier>,
+    takeover: Option<String>,
+    environment: Option<String>,
+    watchers: Vec<Box<dyn Watch>>,
+    terminal: bool,
+    lookout: &Lookout,
+) -> Result<Session, Refusal> {
+    let Surveyed {
+        survey,
+        loaded,
+        checked,
+        hub,
+        mut texts,
+    } = surveyed;
+    let refuse = |session: Session| Box::new(session);
+    let problems = survey.problems(&loaded, &checked);
+    if !problems.is_empty() {
+        let mut all = Diagnostics::default();
+        problems.into_iter().for_each(|text| all.push(Diagnostic::general(text)));
+        lost_too(&survey, &mut all);
+        return Err(refuse(Session::refused(1, all)));
+    }
+    let own = earlier.as_ref().map(|e| e.state.run.clone());
+    if mode != Mode::Check && mode != Mode::Plan {
+        let holder = survey
+            .looks
+            .iter()
+            .filter_map(|(host, look)| Some((host, look.holder.as_ref()?)))
+            .find(|(_, holder)| Some(&holder.run) != own.as_ref());
+        if let (Some((host, holder)), None) = (holder, &takeover) {
+            return Err(refuse(locked(host, holder)));
+        }
+    }
+    let hosts: HashMap<HostName, Arc<super::host::Host>> = survey.hosts.clone().into_iter().collect();
+    let mut first = Run::new(
+        Arc::clone(&loaded),
+        None,
+        0,
+        Arc::clone(&hub),
+        hosts.clone(),
+        RunState::new(loaded.run.clone()),
+        watchers,
+        terminal,
+        lookout.stop.clone(),
+        lookout.detach.clone(),
+    );
+    if let Some(text) = probes(&first, &survey, &loaded).await {
+        let mut all = Diagnostics::from(Diagnostic::general(text));
+        lost_too(&survey, &mut all);
+        return Err(refuse(Session::refused(1, all)));
+    }
+    let checked = if loaded.playbook.probes.is_empty() {
+        checked
+    } else {
+        plan::check(&loaded).map_err(|e| refuse(Session::refused(1, e)))?
+    };
+    let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
+    let digest = plan::plan_digest(&recipe, &checked);
+    if earlier.is_none() {
+        too_many_lost(&loaded, &checked, &survey).map_err(refuse_box)?;
+    }
+    if mode == Mode::Preflight || mode == Mode::Plan {
+        let mut diagnostics = Diagnostics::default();
+        texts.drain(..).for_each(|text| {
+            diagnostics.push(Diagnostic::general(text).severity(crate::yaml::Severity::Note));
+        });
+        close(&hosts, hub).await;
+        return Ok(Session {
+            exit: u8::from(!survey.lost.is_empty() && mode == Mode::Preflight),
+            diagnostics,
+            redactor: Some(loaded.redactor.clone()),
+            state: None,
+            plan: Some(Planned {
+                checked,
+                recipe,
+                digest,
+                lost: survey.lost.into_iter().collect(),
+                name: loaded.playbook.name.clone(),
+            }),
+        });
+    }
+    let began = RunBegan {
+        playbook: loaded.options.playbook.clone(),
+        name: loaded.playbook.name.clone(),
+        sources: loaded.options.sources.clone(),
+        extra: loaded.options.extra.clone(),
+        limit: loaded.options.limit.clone(),
+        tags: loaded.options.tags.clone(),
+        skip_tags: loaded.options.skip_tags.clone(),
+        folder: loaded.options.folder.clone(),
+        forks: loaded.options.forks,
+        environment,
+        excluded: loaded.excluded.iter().map(|(h, r)| (h.clone(), r.clone())).collect(),
+        hosts: checked.hosts.iter().cloned().chain(loaded.excluded.keys().cloned()).collect(),
+        recipe: recipe.clone(),
+        plan: digest,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema: loaded.options.schema.clone(),
+    };
+    let mut state = RunState::new(loaded.run.clone());
+    let mut epoch = 0;
+    let mut events = Vec::new();
+    let controller = this_controller();
+    if let Some(journal) = &journal {
+        let identities: Vec<(HostName, Option<String>)> = checked
+            .hosts
+            .iter()
+            .map(|host| (host.clone(), survey.looks.get(host).map(|look| identity_text(&look.identity))))
+            .collect();
+        let closing = in_the_way(journal, &identities, own.as_ref()).await.map_err(refuse_box)?;
+        let fence = survey.looks.values().map(|look| look.fence).max().unwrap_or(0);
+        let lease = match takeover {
+            Some(_) => journal.take_over(&loaded.run, &controller, fence + 1).await,
+            None => journal.attach(&loaded.run, &controller, fence + 1).await,
+        };
+        epoch = lease.map_err(|e| refuse(Session::journal(&e)))?;
+        for run in closing {
+            close_earlier(journal, &run, &controller, &loaded.run).await.map_err(|e| refuse(Session::journal(&e)))?;
+        }
+    }
+    match earlier {
+        Some(earlier) => {
+            if let Some(text) = earlier.refusal(&recipe) {
+                return Err(refuse(Session::because(1, text, &["--accept goes on with it as it is now".into()])));
+            }
+            if earlier.changed(&recipe) {
+                events.push(Event::Replanned { recipe: recipe.clone() });
+            }
+            state = earlier.state.clone();
+            events.extend(attached(&controller, epoch, &takeover));
+            events.extend(earlier.retries());
+        }
+        None => {
+            events.push(Event::RunBegan(Box::new(began)));
+            events.extend(attached(&controller, epoch, &takeover));
+            for (host, cause) in &survey.lost {
+                events.push(Event::HostLost {
+                    host: host.clone(),
+                    cause: cause.clone(),
+                });
+                if let Some(stage) = first_stage(&checked, host) {
+                    events.push(Event::HostDecided {
+                        host: host.clone(),
+                        stage,
+                        fate: Fate::Unreachable,
+                        reason: cause.clone(),
+                    });
+                }
+            }
+        }
+    }
+    events.extend(texts.into_iter().map(|text| Event::Note { text }));
+    let watchers = first.take_watchers();
+    drop(first);
+    let run = Run::new(
+        Arc::clone(&loaded),
+        journal,
+        epoch,
+        hub,
+        hosts.clone(),
+        state,
+        watchers,
+        terminal,
+        lookout.stop.clone(),
+        lookout.detach.clone(),
+    );
+    let outcome = drive(&run, &survey, events, &takeover, lookout).await;
+    let session = match outcome {
+        Ok(Ok(exit)) => Session {
+            exit,
+            diagnostics: Diagnostics::default(),
+            redactor: Some(loaded.redactor.clone()),
+            state: Some(run.state().clone()),
+            plan: None,
+        },
+        Ok(Err(session)) => session,
+        Err(Halt::Journal(e)) => Session::journal(&e),
+    };
+    let hub = Arc::clone(&run.hub);
+    drop(run);
+    close(&hosts, hub).await;
+    Ok(session)
+}
+
+fn attached(controller: &Controller, epoch: i64, takeover: &Option<String>) -> Option<Event> {
+    Some(Event::Attached {
+        controller: controller.clone(),
+        epoch,
+        takeover: takeover.clone(),
+    })
+}
+
+fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
+    let since = jiff::Timestamp::from_second(holder.since).map(|t| t.to_string()).unwrap_or_default();
+    Session::because(
+        7,
+        format!(
+            "{host} is locked by run {} of {}, since {since}",
+            holder.run, holder.controller
+        ),
+        &[
+            format!("refit resume {}            where its journal is: go on with it", holder.run),
+            format!("refit abort {} --reason R  where its journal is: close it", holder.run),
+            "--takeover REASON            if that controller is gone for good".to_owned(),
+        ],
+    )
+}
+
+fn lost_too(survey: &Survey, all: &mut Diagnostics) {
+    for (host, cause) in &survey.lost {
+        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+    }
+}
+
+fn first_stage(checked: &Checked, host: &HostName) -> Option<String> {
+    checked
+        .stages
+        .iter()
+        .find(|stage| stage.skipped.is_none() && stage.path != "probes" && stage.hosts.contains(host))
+        .map(|stage| stage.path.clone())
+}
+
+/// A host that was not reached counts as failed in the first stage that it belongs to.
+fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Result<(), Session> {
+    if survey.lost.is_empty() {
+        return Ok(());
+    }
+    let mut over = Vec::new();
+    for stage in &checked.stages {
+        let lost = survey
+            .lost
+            .keys()
+            .filter(|host| first_stage(checked, host).as_deref() == Some(stage.path.as_str()))
+            .count();
+        if lost > stage.max_fail {
+            over.push(format!(
+                "stage {} allows {} failed hosts, {lost} cannot be reached",
+                stage.path, stage.max_fail
+            ));
+        }
+    }
+    let delegate_lost = survey.lost.keys().any(|host| !checked.hosts.contains(host));
+    if over.is_empty() && !delegate_lost {
+        return Ok(());
+    }
+    let mut all = Diagnostics::default();
+    for (host, cause) in &survey.lost {
+        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+    }
+    for text in over {
+        all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
+    }
+    let _ = loaded;
+    Err(Session::refused(1, all))
+}
+
+/// Read-only steps that feed the plan. Some: why the run cannot begin.
+async fn probes(run: &Run, survey: &Survey, loaded: &Arc<Loaded>) -> Option<String> {
+    if loaded.playbook.probes.is_empty() {
+        return None;
+    }
+    let hosts = match plan::stage_hosts(loaded, &loaded.playbook.hosts, None) {
+        Ok(hosts) => hosts.hosts,
+        Err(e) => return Some(in_one_line(&e)),
+    };
+    let hosts: Vec<HostName> = hosts.into_iter().filter(|h| !survey.lost.contains_key(h)).collect();
+    for step in &loaded.playbook.probes {
+        let asked = if step.run_once { &hosts[..hosts.len().min(1)] } else { &hosts[..] };
+        let walk = Walk {
+            run,
+            instance: None,
+            path: "probes",
+            phase: Phase::Probe,
+            batch: &hosts,
+            outcome: "running",
+            for_all: step.run_once,
+        };
+        let walk = &walk;
+        let ends = join_all(asked.iter().map(|host| async move { (host, walk.steps(host, &[step]).await) })).await;
+        for (host, end) in ends {
+            match end {
+                Ok(End::Done) => {}
+                Ok(End::Failed(text) | End::Unreachable(text) | End::Unknown(text) | End::Paused(text)) => {
+                    return Some(format!("probe `{}` on {host}: {text}", step.id));
+                }
+                Ok(End::Stopped) => return Some("stopped before anything was touched".into()),
+                Err(e) => return Some(e.to_string()),
+            }
+        }
+    }
+    None
+}
+
+/// A run that ended with 2 or 3 gives way to a new one on its hosts; that is recorded.
+async fn close_earlier(
+    journal: &Journal,
+    earlier: &RunId,
+    controller: &Controller,
+    by: &RunId,
+) -> Result<(), JournalError> {
+    let epoch = journal.attach(earlier, controller, 0).await?;
+    journal
+        .append(
+            earlier,
+            epoch,
+            vec![Event::RunClosed {
+                who: controller.user.clone(),
+                reason: format!("run {by} began on its hosts"),
+            }],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Locks, stages, finally, verdict.
+async fn drive(
+    run: &Run,
+    survey: &Survey,
+    events: Vec<Event>,
+    takeover: &Option<String>,
+    lookout: &Lookout,
+) -> Result<Result<u8, Session>, Halt> {
+    run.emit(events).await?;
+    if !run.check_mode()
+        && let Err(session) = lock(run, survey, takeover.is_some()).await?
+    {
+        run.emit(vec![Event::RunEnded {
+            how: RunEnd::Refused,
+            exit: session.exit,
+        }])
+        .await?;
+        return Ok(Err(session));
+    }
+    let playbook = &run.loaded.playbook;
+    let work = async {
+        let flow = stages(run, &playbook.stages, None).await?;
+        if let Flow::Broken(text) = &flow {
+            run.emit(vec![Event::Note {
+                text: run.loaded.redactor.clean(text),
+            }])
+            .await?;
+        }
+        if !matches!(flow, Flow::Stopped) {
+            let (_, exit) = verdict(&run.state(), &flow, None);
+            finally(run, word(exit)).await?;
+        }
+        Ok::<Flow, Halt>(flow)
+    };
+    let flow = tokio::select! {
+        flow = work => flow?,
+        () = lookout.detach.cancelled() => Flow::Stopped,
+    };
+    let (how, exit) = verdict(&run.state(), &flow, lookout.code());
+    if let Flow::Paused(text) = &flow {
+        run.emit(vec![Event::Note {
+            text: format!("paused: {}", run.loaded.redactor.clean(text)),
+        }])
+        .await?;
+    }
+    run.emit(vec![Event::RunEnded { how, exit }]).await?;
+    if !run.check_mode() && !lookout.detach.is_cancelled() {
+        let over = matches!(how, RunEnd::Done | RunEnd::Failed);
+        join_all(run.hosts.values().map(|host| async move {
+            host.flush().await;
+            if over && let Some(link) = host.current().await {
+                let _ = link.unlock().await;
+            }
+        }))
+        .await;
+    }
+    Ok(Ok(exit))
+}
+
+/// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
+/// one gets all and the other none.
+async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), Session>, Halt> {
+    let who = controller_name();
+    let mut order: Vec<(&HostName, String)> = survey
+        .looks
+        .iter()
+        .map(|(host, look)| (host, identity_text(&look.identity)))
+        .collect();
+    order.sort_by(|a, b| a.1.cmp(&b.1));
+    let take = |host: HostName| {
+        let who = who.clone();
+        async move {
+            let on = run.host(&host)?;
+            let link = on.current().await?;
+            let result = on.lock(&link, &run.id, run.epoch, &who, takeover).await;
+            Some((host, result))
+        }
+    };
+    let mut taken = Vec::new();
+    let mut results = Vec::new();
+    if let Some((first, _)) = order.first() {
+        results.extend(take((*first).clone()).await);
+        if results.iter().all(|(_, result)| result.is_ok()) {
+            let rest = order[1..].iter().map(|(host, _)| take((*host).clone()));
+            results.extend(join_all(rest).await.into_iter().flatten());
+        }
+    }
+    let mut refused = None;
+    for (host, result) in results {
+        match result {
+            Ok(held) => taken.push((host, held)),
+            Err(LockError::HeldBy(holder)) => refused = refused.or(Some(locked(&host, &holder))),
+            Err(LockError::Stale { fence }) => {
+                refused = refused.or(Some(Session::because(
+                    7,
+                    format!("{host}: another controller has been here since (its fence is {fence})"),
+                    &["--takeover REASON takes the host over".into()],
+                )));
+            }
+            Err(e) => refused = refused.or(Some(Session::because(1, format!("{host}: {e}"), &[]))),
+        }
+    }
+    if let Some(session) = refused {
+        join_all(taken.iter().filter_map(|(host, _)| run.host(host)).map(|on| async move {
+            if let Some(link) = on.current().await {
+                let _ = link.unlock().await;
+            }
+        }))
+        .await;
+        return Ok(Err(session));
+    }
+    let events = taken
+        .into_iter()
+        .map(|(host, held)| Event::HostSurveyed {
+            host,
+            identity: identity_text(&held.identity),
+            boot: held.boot_id,
+        })
+        .collect();
+    run.emit(events).await?;
+    Ok(Ok(()))
+}
+
+/// Once per host that the run touched and that answers.
+async fn finally(run: &Run, outcome: &str) -> Result<(), Halt> {
+    let steps: Vec<&crate::playbook::Step> = run.loaded.playbook.finally.iter().collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let hosts: Vec<HostName> = {
+        let state = run.state();
+        state
+            .hosts
+            .iter()
+            .filter(|(_, host)| host.touched || (run.check_mode() && host.fate.is_none()))
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    let walk = Walk {
+        run,
+        instance: None,
+        path: "finally",
+        phase: Phase::Finally,
+        batch: &hosts,
+        outcome,
+        for_all: false,
+    };
+    let (walk, steps) = (&walk, &steps);
+    let ends = join_all(hosts.iter().map(|host| async move {
+        let answers = match run.host(host) {
+            Some(on) => on.current().await.is_some() || on.link(run).await.is_ok(),
+            None => false,
+        };
+        if !answers {
+            return Ok(End::Done);
+        }
+        walk.steps(host, steps).await
+    }))
+    .await;
+    for end in ends {
+        end?;
+    }
+    Ok(())
+}
+
+async fn close(hosts: &HashMap<HostName, Arc<super::host::Host>>, hub: Arc<Hub>) {
+    join_all(hosts.values().map(|host| async move { host.close().await })).await;
+    if let Ok(hub) = Arc::try_unwrap(hub).map_err(|_| ()) {
+        hub.close().await;
+    }
+}

@@ -1,0 +1,201 @@
+//! Which variables a template sees, by where it stands.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use serde_json::{Value, json};
+
+use super::loaded::Loaded;
+use super::stages::Instance;
+use crate::id::HostName;
+use crate::inventory::Inventory;
+use crate::playbook::Step;
+use crate::template::{Binding, Layer, Peers, Scope};
+
+/// What the run has learned: results registered and variables set, per host and for all hosts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    hosts: HashMap<HostName, Arc<Layer>>,
+    /// Registers of `run_once` probes and steps: the same for all hosts.
+    all: Layer,
+}
+
+/// Shared by everything that renders.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLive(Arc<RwLock<Live>>);
+
+impl SharedLive {
+    fn read<T>(&self, f: impl FnOnce(&Live) -> T) -> T {
+        f(&self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    fn write(&self, f: impl FnOnce(&mut Live)) {
+        f(&mut self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    }
+
+    pub(crate) fn layer(&self, host: &HostName) -> Arc<Layer> {
+        self.read(|live| live.hosts.get(host).cloned().unwrap_or_else(|| Arc::new(live.all.clone())))
+    }
+
+    pub(crate) fn bind(&self, host: &HostName, name: &str, binding: Binding) {
+        self.write(|live| {
+            let layer = live.hosts.entry(host.clone()).or_insert_with(|| Arc::new(live.all.clone()));
+            Arc::make_mut(layer).insert(name.to_owned(), binding);
+        });
+    }
+
+    pub(crate) fn bind_all(&self, name: &str, binding: &Binding) {
+        self.write(|live| {
+            live.all.insert(name.to_owned(), binding.clone());
+            for layer in live.hosts.values_mut() {
+                Arc::make_mut(layer).insert(name.to_owned(), binding.clone());
+            }
+        });
+    }
+
+    pub(crate) fn set(&self, host: &HostName, layer: Arc<Layer>) {
+        self.write(|live| {
+            live.hosts.insert(host.clone(), layer);
+        });
+    }
+
+    pub(crate) fn snapshot(&self) -> Live {
+        self.read(Live::clone)
+    }
+
+    pub(crate) fn restore(&self, before: Live) {
+        self.write(|live| *live = before);
+    }
+}
+
+/// Where a template stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a HostName,
+    pub(crate) instance: Option<&'a Instance<'a>>,
+    pub(crate) step: Option<&'a Step>,
+    /// The batch, for `ansible_play_batch`; empty outside a stage.
+    pub(crate) batch: &'a [HostName],
+    /// `run.outcome`.
+    pub(crate) outcome: &'a str,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn host(host: &'a HostName) -> Place<'a> {
+        Place {
+            host,
+            instance: None,
+            step: None,
+            batch: &[],
+            outcome: "running",
+        }
+    }
+
+    pub(crate) fn with_step(self, step: &'a Step) -> Place<'a> {
+        Place {
+            step: Some(step),
+            ..self
+        }
+    }
+}
+
+impl Loaded {
+    /// The scope of a place, lowest precedence first: inventory (Ansible's nine levels), playbook `vars` and
+    /// `secrets`, stage `vars` from outer to inner with each `as`, step `vars`, `set` and `register`, `-e`, and the
+    /// names that Refit itself gives.
+    pub(crate) fn scope(self: &Arc<Self>, place: Place<'_>) -> Scope {
+        let mut layers = vec![Arc::clone(&self.unknown)];
+        layers.extend(self.inventory.layers(place.host));
+        layers.push(Arc::clone(&self.playbook.vars));
+        layers.push(Arc::clone(&self.secrets));
+        if let Some(instance) = place.instance {
+            layers.extend(instance.layers.iter().cloned());
+        }
+        if let Some(step) = place.step
+            && !step.vars.is_empty()
+        {
+            layers.push(Arc::clone(&step.vars));
+        }
+        layers.push(self.live.layer(place.host));
+        layers.push(Arc::clone(&self.extra));
+        layers.extend(self.inventory.magic(place.host));
+        layers.push(Arc::new(self.own_names(place)));
+        Scope {
+            layers,
+            peers: Some(Arc::new(OtherHosts {
+                loaded: Arc::clone(self),
+            })),
+            ..Scope::default()
+        }
+    }
+
+    fn own_names(&self, place: Place<'_>) -> Layer {
+        let names = |hosts: &[HostName]| -> Value { hosts.iter().map(HostName::as_str).collect() };
+        let mut layer = Layer::new();
+        layer.insert(
+            "run".into(),
+            Binding::Data(json!({
+                "id": self.run.as_str(),
+                "outcome": place.outcome,
+                "check": self.options.check,
+            })),
+        );
+        if let Some(instance) = place.instance {
+            layer.insert("ansible_play_hosts".into(), Binding::Data(names(&instance.hosts)));
+            layer.insert("ansible_play_hosts_all".into(), Binding::Data(names(&instance.hosts)));
+            let batch = if place.batch.is_empty() { &instance.hosts } else { place.batch };
+            layer.insert("ansible_play_batch".into(), Binding::Data(names(batch)));
+        }
+        layer.insert("ansible_check_mode".into(), Binding::Data(Value::Bool(self.options.check)));
+        layer.insert(
+            "playbook_dir".into(),
+            Binding::Data(Value::String(
+                std::path::absolute(self.folder())
+                    .unwrap_or_else(|_| self.folder().to_path_buf())
+                    .display()
+                    .to_string(),
+            )),
+        );
+        layer
+    }
+}
+
+/// `hostvars`.
+struct OtherHosts {
+    loaded: Arc<Loaded>,
+}
+
+impl Peers for OtherHosts {
+    fn names(&self) -> Vec<String> {
+        self.loaded.inventory.hosts().map(|h| h.as_str().to_owned()).collect()
+    }
+
+    fn scope(&self, host: &str) -> Option<Scope> {
+        let host = self.loaded.inventory.hosts().find(|h| h.as_str() == host)?.clone();
+        Some(self.loaded.scope(Place::host(&host)))
+    }
+}
+
+/// What a template sees where there is no playbook: the inventory's variables of one host, and of the others.
+pub(crate) fn inventory_scope(inventory: &Arc<Inventory>, host: &HostName) -> Scope {
+    let mut layers = inventory.layers(host);
+    layers.extend(inventory.magic(host));
+    Scope {
+        layers,
+        peers: Some(Arc::new(InventoryHosts(Arc::clone(inventory)))),
+        ..Scope::default()
+    }
+}
+
+struct InventoryHosts(Arc<Inventory>);
+
+impl Peers for InventoryHosts {
+    fn names(&self) -> Vec<String> {
+        self.0.hosts().map(|h| h.as_str().to_owned()).collect()
+    }
+
+    fn scope(&self, host: &str) -> Option<Scope> {
+        let host = self.0.hosts().find(|h| h.as_str() == host)?.clone();
+        Some(inventory_scope(&self.0, &host))
+    }
+}

@@ -1,0 +1,165 @@
+//! Stages with their hosts and their variables; groups with `for_each` become one instance an item.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::loaded::{Loaded, pattern_error};
+use super::scope::Place;
+use crate::id::HostName;
+use crate::playbook::Stage;
+use crate::template::{Binding, Layer, Pending, Scope};
+use crate::yaml::{Diagnostic, Diagnostics, Node};
+
+/// A stage (or group) with the items of every `for_each` around it.
+#[derive(Clone)]
+pub(crate) struct Instance<'a> {
+    /// From the outermost group to the stage itself.
+    pub(crate) chain: Vec<&'a Stage>,
+    /// `hop-to[0]/back-up`; `[?]` where the items are not known yet.
+    pub(crate) path: String,
+    /// `vars` and `as` of the chain, outer first.
+    pub(crate) layers: Vec<Arc<Layer>>,
+    /// Of the pattern, within the limit, without the excluded; in the pattern's order.
+    pub(crate) hosts: Vec<HostName>,
+    /// The pattern's hosts before limit and exclusions.
+    pub(crate) matched: usize,
+    /// An enclosing `for_each` waits for these names.
+    pub(crate) pending: Vec<String>,
+}
+
+impl<'a> Instance<'a> {
+    pub(crate) fn stage(&self) -> &'a Stage {
+        self.chain.last().expect("an instance has a stage")
+    }
+}
+
+/// The hosts of a stage: (all that the pattern matches, those that limit and exclusions leave).
+pub(crate) struct StageHosts {
+    pub(crate) matched: usize,
+    pub(crate) hosts: Vec<HostName>,
+}
+
+/// Where no host is at hand: what `hosts:` and `for_each:` are rendered with.
+fn common_scope(loaded: &Arc<Loaded>, parent: Option<&Instance<'_>>) -> Scope {
+    let host = parent
+        .and_then(|p| p.hosts.first())
+        .or_else(|| loaded.inventory.hosts().next())
+        .expect("an inventory without hosts is refused at load")
+        .clone();
+    loaded.scope(Place {
+        instance: parent,
+        ..Place::host(&host)
+    })
+}
+
+/// Hosts of a pattern node: text, or a list of texts.
+pub(crate) fn stage_hosts(
+    loaded: &Arc<Loaded>,
+    node: &Node,
+    parent: Option<&Instance<'_>>,
+) -> Result<StageHosts, Diagnostics> {
+    let rendered = loaded.templates.value(node, &common_scope(loaded, parent))?;
+    if !rendered.pending.is_empty() {
+        return Err(Diagnostic::error(
+            &node.span,
+            format!("the hosts of a stage cannot wait for {}", rendered.pending.join(", ")),
+        )
+        .into());
+    }
+    let patterns: Vec<String> = match &rendered.value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => {
+            return Err(Diagnostic::error(&node.span, "`hosts` takes a pattern or a list of patterns").into());
+        }
+    };
+    let pattern = patterns.join(",");
+    let matched = loaded.inventory.select(&pattern).map_err(|e| {
+        let mut diagnostic = pattern_error("hosts", &pattern, &e);
+        diagnostic.at = Some(node.span.clone());
+        Diagnostics::from(diagnostic)
+    })?;
+    if matched.is_empty() {
+        return Err(Diagnostic::error(&node.span, format!("`{pattern}` matches no host of the inventory")).into());
+    }
+    Ok(StageHosts {
+        matched: matched.len(),
+        hosts: matched.into_iter().filter(|host| loaded.takes(host)).collect(),
+    })
+}
+
+/// One stage of the playbook as it will run: once, or once an item of its `for_each`.
+pub(crate) fn instances<'a>(
+    loaded: &Arc<Loaded>,
+    stage: &'a Stage,
+    parent: Option<&Instance<'a>>,
+) -> Result<Vec<Instance<'a>>, Diagnostics> {
+    let hosts = match (&stage.hosts, parent) {
+        (Some(node), _) => stage_hosts(loaded, node, parent)?,
+        (None, Some(parent)) => StageHosts {
+            matched: parent.matched,
+            hosts: parent.hosts.clone(),
+        },
+        (None, None) => stage_hosts(loaded, &loaded.playbook.hosts, None)?,
+    };
+    let mut one = Instance {
+        chain: parent.map(|p| p.chain.clone()).unwrap_or_default(),
+        path: match parent {
+            Some(parent) => format!("{}/{}", parent.path, stage.id),
+            None => stage.id.clone(),
+        },
+        layers: parent.map(|p| p.layers.clone()).unwrap_or_default(),
+        hosts: hosts.hosts,
+        matched: hosts.matched,
+        pending: parent.map(|p| p.pending.clone()).unwrap_or_default(),
+    };
+    one.chain.push(stage);
+    let Some(node) = &stage.for_each else {
+        if !stage.vars.is_empty() {
+            one.layers.push(Arc::clone(&stage.vars));
+        }
+        return Ok(vec![one]);
+    };
+    let name = stage.as_.as_ref().map_or("item", |name| &name.value).to_owned();
+    let rendered = loaded.templates.value(node, &common_scope(loaded, parent.or(Some(&one))))?;
+    let with = |binding: Binding, index: &str| {
+        let mut instance = one.clone();
+        instance.path = format!("{}[{index}]", one.path);
+        instance.layers.push(Arc::new(Layer::from([(name.clone(), binding)])));
+        if !stage.vars.is_empty() {
+            instance.layers.push(Arc::clone(&stage.vars));
+        }
+        instance
+    };
+    if !rendered.pending.is_empty() {
+        let mut instance = with(Binding::Pending(Pending { name: name.clone(), fields: None }), "?");
+        instance.pending.extend(rendered.pending);
+        return Ok(vec![instance]);
+    }
+    match rendered.value {
+        Value::Array(items) => Ok(items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| with(Binding::Data(item), &index.to_string()))
+            .collect()),
+        other => Err(Diagnostic::error(
+            &node.span,
+            format!("`for_each` takes a list, this gives {}", type_name(&other)),
+        )
+        .into()),
+    }
+}
+
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
