@@ -159,9 +159,9 @@ impl Hub {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let file = |ending: &str| self.folder.path().join(format!("{number:x}{ending}"));
         let files = Files {
-            config: file("c"),
+            config: file(".c"),
             socket: file(""),
-            log: file("l"),
+            log: file(".l"),
         };
         std::fs::OpenOptions::new()
             .write(true)

@@ -25,6 +25,8 @@ pub(crate) enum Account {
 
 /// What a short exchange may take.
 pub(super) const SHORT: Duration = Duration::from_secs(30);
+/// The least that opening a shell may take, however short the limit for connecting.
+pub(super) const LEAST: Duration = Duration::from_secs(5);
 /// A probe without a limit of its own.
 const PROBE: Duration = Duration::from_secs(30);
 
@@ -115,7 +117,7 @@ impl Link {
         if let Some(shell) = slot.shell.take() {
             return Ok(shell);
         }
-        let limit = self.target.timeout.max(SHORT);
+        let limit = self.target.timeout.max(LEAST);
         let mut shell = match Shell::open(&self.reach, account, &self.target.sudo, &self.target.shell, limit).await {
             Ok(shell) => shell,
             Err(error) => return Err(self.explain(error).await),
@@ -161,10 +163,19 @@ impl Link {
                 text: format!("{} ({})", lost.text, self.redactor.clean(&error.text)),
                 hint: None,
             },
-            None => ConnectError {
-                text: self.redactor.clean(&error.text),
-                ..error
-            },
+            None => {
+                let said = self.master.as_ref().map_or(String::new(), Master::said);
+                let text = if said.is_empty() {
+                    error.text
+                } else {
+                    format!("{} (ssh: {said})", error.text)
+                };
+                ConnectError {
+                    text: self.redactor.clean(&text),
+                    cause: error.cause,
+                    hint: error.hint,
+                }
+            }
         }
     }
 
