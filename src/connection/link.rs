@@ -10,10 +10,10 @@ use crate::job;
 use crate::kind::{Facts, Output, Probe};
 use crate::secret::Redactor;
 
-use super::Target;
 use super::error::{Cause, ConnectError, Lost, ProbeError};
 use super::master::Master;
 use super::shell::{Broken, Reach, SECTION_LIMIT, Section, Shell, nonce};
+use super::{Look, Target};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Account {
@@ -41,6 +41,8 @@ pub(crate) struct Link {
     slots: Mutex<HashMap<Account, Arc<tokio::sync::Mutex<Slot>>>>,
     pub(super) lease: Mutex<Option<Arc<Lease>>>,
     pub(super) leases: AtomicU64,
+    /// What the last look at the state folder found; the lock does not look again.
+    pub(super) looked: Mutex<Option<(Account, Look)>>,
 }
 
 /// The shell of one account and what its first frame said.
@@ -94,6 +96,7 @@ impl Link {
             slots: Mutex::default(),
             lease: Mutex::default(),
             leases: AtomicU64::new(0),
+            looked: Mutex::default(),
         }
     }
 

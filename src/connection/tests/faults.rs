@@ -207,7 +207,8 @@ async fn a_killed_supervisor_is_unknown_and_not_repeated() {
         assert_eq!(log.matches(&format!("begun {trial}\n")).count(), 1);
         assert_eq!(log.matches(&format!("ended {trial}\n")).count(), usize::from(!whole));
     }
-    assert!(orphans > 0 && interrupted > 0, "{orphans} {interrupted}");
+    // The state is asked for at once: a tree that is being killed may still show as an orphan.
+    assert!(orphans > 0 && orphans + interrupted == 12, "{orphans} {interrupted}");
     // Another boot id in the claim is a reboot.
     let id = job_id(&run, "boot");
     std::fs::write(
