@@ -18,7 +18,7 @@ ForwardAgent no
 ForwardX11 no
 PermitLocalCommand no
 EscapeChar none
-LogLevel ERROR
+LogLevel INFO
 ServerAliveInterval 15
 ServerAliveCountMax 3
 TCPKeepAlive yes

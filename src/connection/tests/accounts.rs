@@ -212,3 +212,80 @@ async fn a_login_without_root_keeps_its_own_folder() {
     link.close().await;
     hub.close().await;
 }
+
+/// REFIT_LAB_SCRIPT is the lab's script, for faults.
+fn lab_script(arguments: &[&str]) -> bool {
+    let Some(script) = std::env::var_os("REFIT_LAB_SCRIPT") else {
+        eprintln!("skipped: REFIT_LAB_SCRIPT is not set");
+        return false;
+    };
+    let status = std::process::Command::new("bash")
+        .arg(script)
+        .args(arguments)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{arguments:?}");
+    true
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
+    let hub = lab::hub();
+    let Some(first) = link(&hub, "root", None).await else {
+        return;
+    };
+    if !lab_script(&["fault", "h1", "none"]) {
+        return;
+    }
+    let run = RunId::fresh();
+    let fence = first.look(&LOGIN).await.unwrap().fence;
+    first.lock(&LOGIN, &[], &run, fence + 1, "one", false).await.unwrap();
+    let id = job_id(&run, "long");
+    let job = Job::new("echo begun >>/root/effects; sleep 600; echo ended >>/root/effects");
+    let starts = [Start {
+        id: id.clone(),
+        job: &job,
+        go_on: &[],
+    }];
+    let begun = std::time::Instant::now();
+    let dark = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::task::spawn_blocking(|| lab_script(&["fault", "h1", "drop"]))
+            .await
+            .unwrap();
+    };
+    let (lost, _) = tokio::join!(first.jobs(&LOGIN, &starts, |_, _| {}), dark);
+    let lost = lost.unwrap_err();
+    eprintln!("noticed after {:?}: {lost}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(75));
+    assert!(lost.text.contains("not responding"), "{lost}");
+    first.close().await;
+    lab_script(&["fault", "h1", "none"]);
+    // The server still holds the old connection, with the lock: the same run with a higher epoch ends it.
+    let second = link(&hub, "root", None).await.unwrap();
+    second.lock(&LOGIN, &[], &run, fence + 2, "one", false).await.unwrap();
+    let state = second
+        .status(&LOGIN, std::slice::from_ref(&id))
+        .await
+        .unwrap()
+        .remove(0);
+    assert!(matches!(state, crate::job::JobState::Running), "{state:?}");
+    let boot = second.facts(&LOGIN).await.unwrap().boot_id;
+    second.close().await;
+    lab_script(&["reboot", "h1"]);
+    let third = link(&hub, "root", None).await.unwrap();
+    third.lock(&LOGIN, &[], &run, fence + 3, "one", false).await.unwrap();
+    assert_ne!(third.facts(&LOGIN).await.unwrap().boot_id, boot);
+    let state = third.status(&LOGIN, std::slice::from_ref(&id)).await.unwrap().remove(0);
+    assert!(
+        matches!(state, crate::job::JobState::Interrupted { reboot: true }),
+        "{state:?}"
+    );
+    assert_eq!(
+        sh(&third, &LOGIN, "cat /root/effects; rm /root/effects").await.stdout,
+        "begun\n"
+    );
+    third.unlock().await.unwrap();
+    third.close().await;
+    hub.close().await;
+}
