@@ -85,6 +85,7 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     pub(crate) environment: IndexMap<String, (String, bool)>,
     pub(crate) quiet: bool,
+    pub(crate) scope: Scope,
 }
 
 impl Place {
@@ -95,6 +96,7 @@ impl Place {
             folder: folder.to_owned(),
             environment: IndexMap::new(),
             quiet: false,
+            scope: Scope::default(),
         }
     }
 
@@ -106,10 +108,10 @@ impl Place {
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,
-            scope: &Scope::default(),
+            scope: &self.scope,
             databases: &databases,
             database_names: &[],
-            templates: &Templates {},
+            templates: &Templates::new(&self.folder, crate::secret::Redactor::default()),
             environment: &self.environment,
             quiet: self.quiet,
             diff: true,
