@@ -10,5 +10,7 @@ pub(crate) mod lab;
 mod tests;
 
 pub(crate) use error::DatabaseError;
-pub(crate) use postgres::{Server, Session};
-pub(crate) use settings::{Database, Engine, Tls, Verify};
+pub(crate) use postgres::Session;
+#[cfg(test)]
+pub(crate) use settings::Tls;
+pub(crate) use settings::{Database, Engine, Verify};

@@ -25,7 +25,7 @@ pub(crate) struct Server {
 }
 
 impl Session {
-    /// Logs in. `application` is the session's tag, at most 63 bytes. The environment's `PG*` do not count.
+    /// Logs in. `application` is the session's tag, at most 63 bytes. PGPASSWORD and password files do not count.
     pub(crate) async fn open(database: &Database, application: &str) -> Result<Session, DatabaseError> {
         debug_assert!(application.len() < 64, "PostgreSQL cuts `{application}`");
         let mut options = PgConnectOptions::new_without_pgpass()

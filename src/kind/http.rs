@@ -60,28 +60,28 @@ const VARIABLE: &str = "REFIT_HTTP";
 const MARK: &str = "\u{1e}status ";
 
 #[derive(Clone)]
-struct Request {
-    url: String,
-    method: String,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    timeout: Duration,
+pub(super) struct Request {
+    pub(super) url: String,
+    pub(super) method: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Option<String>,
+    pub(super) timeout: Duration,
 }
 
-struct Answer {
-    status: u16,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
 }
 
-struct Call {
-    request: Request,
-    wanted: Vec<u16>,
-    host: bool,
+pub(super) struct Call {
+    pub(super) request: Request,
+    pub(super) wanted: Vec<u16>,
+    pub(super) host: bool,
     /// Where wget must not be used.
-    needs_curl: bool,
+    pub(super) needs_curl: bool,
     /// The address as a word of the shell.
-    url: String,
-    environment: IndexMap<String, String>,
+    pub(super) url: String,
+    pub(super) environment: IndexMap<String, String>,
 }
 
 impl Request {
@@ -90,7 +90,7 @@ impl Request {
     }
 
     /// Makes the request from here. Blocks.
-    fn send(&self) -> Result<Answer, String> {
+    pub(super) fn send(&self) -> Result<Answer, String> {
         let tls = ureq::tls::TlsConfig::builder()
             .root_certs(ureq::tls::RootCerts::PlatformVerifier)
             .build();
@@ -167,7 +167,7 @@ impl Request {
 }
 
 impl Call {
-    fn script(&self) -> String {
+    pub(super) fn script(&self) -> String {
         // The time limit of wget is the probe's: `-T` makes some builds of busybox crash.
         let wget = match self.needs_curl {
             true => "false".to_owned(),
@@ -192,14 +192,14 @@ fi
         )
     }
 
-    fn environment(&self) -> IndexMap<String, String> {
+    pub(super) fn environment(&self) -> IndexMap<String, String> {
         let mut environment = self.environment.clone();
         environment.insert(VARIABLE.to_owned(), self.request.configuration());
         environment
     }
 
     /// What curl or wget printed.
-    fn read(&self, output: &Output) -> Result<Answer, Failure> {
+    pub(super) fn read(&self, output: &Output) -> Result<Answer, Failure> {
         if let Some((body, status)) = output.stdout.rsplit_once(MARK) {
             if let Some(status) = status.trim().parse().ok().filter(|_| output.rc == 0) {
                 let body = body.strip_suffix('\n').unwrap_or(body).to_owned();
@@ -315,7 +315,7 @@ impl DriveAction for Call {
 }
 
 /// The statuses that are wanted; None while they are not known.
-fn wanted(params: &Params) -> Result<Option<Vec<u16>>, Diagnostic> {
+pub(super) fn wanted(params: &Params) -> Result<Option<Vec<u16>>, Diagnostic> {
     if !params.has("status") {
         return Ok(Some(vec![200]));
     }

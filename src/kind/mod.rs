@@ -33,7 +33,7 @@ use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
 list::kinds! {
-    command shell script copy template file stat http service swap set debug assert fail pause
+    command shell script copy template file stat http service swap backup schema health set debug assert fail pause
 }
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.

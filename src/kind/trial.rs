@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -11,7 +12,9 @@ use serde_json::Value as Json;
 use super::{
     Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict,
 };
+use crate::database::Database;
 use crate::id::{HostName, RunId};
+use crate::secret::Redactor;
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};
 
@@ -86,6 +89,7 @@ pub(crate) struct Place {
     pub(crate) environment: IndexMap<String, (String, bool)>,
     pub(crate) quiet: bool,
     pub(crate) scope: Scope,
+    pub(crate) databases: IndexMap<String, Arc<Database>>,
 }
 
 impl Place {
@@ -97,21 +101,22 @@ impl Place {
             environment: IndexMap::new(),
             quiet: false,
             scope: Scope::default(),
+            databases: IndexMap::new(),
         }
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
         let host = HostName::new("h1").expect("name");
-        let databases = IndexMap::new();
+        let database_names: Vec<String> = self.databases.keys().cloned().collect();
         ask(&Context {
             host: &host,
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,
             scope: &self.scope,
-            databases: &databases,
-            database_names: &[],
-            templates: &Templates::new(&self.folder, crate::secret::Redactor::default()),
+            databases: &self.databases,
+            database_names: &database_names,
+            templates: &Templates::new(&self.folder, Redactor::default()),
             environment: &self.environment,
             quiet: self.quiet,
             diff: true,

@@ -10,6 +10,30 @@ use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
 use crate::database::{Database, Engine, Session};
 use crate::kind::{Changing, Done, Failure, Reading, Segment};
 
+/// What can be said of a directory without any database: each problem, and whether it is about `to`.
+pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, String)> {
+    let layout = match Layout::read(dir, engine) {
+        Ok(layout) => layout,
+        Err(SchemaError::Layout { path, what }) => {
+            let problem = |line: &str| (false, format!("{}: {line}", path.display()));
+            return what.lines().map(problem).collect();
+        }
+        Err(other) => return vec![(false, other.to_string())],
+    };
+    match to.map(|text| (text, Version::parse(text))) {
+        None => Vec::new(),
+        Some((text, None)) => vec![(true, format!("`{text}` is no version (1.10)"))],
+        Some((_, Some(version))) if layout.find(&version).is_some() => Vec::new(),
+        Some((text, Some(_))) => {
+            let newest = layout.newest();
+            vec![(
+                true,
+                format!("{} has no version {text}; its newest is {newest}", dir.display()),
+            )]
+        }
+    }
+}
+
 /// What a database is at. A SQLite database needs the host that holds it.
 pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> Result<Status, SchemaError> {
     let (state, server) = match database.engine {

@@ -19,7 +19,8 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{apply, plan, settle, status};
+pub(crate) use apply::{apply, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
+pub(crate) use postgres::cancel;
 pub(crate) use version::Version;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::layout::Layout;
 use super::plan::{Part, Pending, State};
 use super::statement::{Look, Place};
-use super::{Plan, SchemaError, Version};
+use super::{Plan, SchemaError};
 use crate::database::{Database, DatabaseError, Session};
 use crate::kind::{Changing, Segment, SegmentState};
 

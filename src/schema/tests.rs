@@ -23,6 +23,9 @@ fn expected(store: &str) -> String {
     std::fs::read_to_string(Path::new(FIXTURES).join("expected").join(format!("{store}.txt"))).unwrap()
 }
 
+/// Asked before a segment is recorded (false), and after.
+type Crash = dyn Fn(&Segment, bool) + Send + Sync;
+
 /// This machine as the host, and a list as the journal.
 struct Host {
     facts: Facts,
@@ -30,8 +33,7 @@ struct Host {
     segments: Mutex<Vec<Segment>>,
     shown: Mutex<Vec<String>>,
     jobs: Mutex<IndexMap<String, Output>>,
-    /// Asked before a segment is recorded, and after.
-    crash: Box<dyn Fn(&Segment, bool) + Send + Sync>,
+    crash: Box<Crash>,
     cancelled: tokio::sync::Semaphore,
 }
 
@@ -502,11 +504,72 @@ async fn killed_at_every_boundary_it_ends_the_same() {
     }
 }
 
+/// Statements that would show if they ran twice, around indexes that no transaction holds; killed at every boundary,
+/// and while each transaction runs.
+#[tokio::test]
+async fn killed_anywhere_every_statement_runs_once() {
+    let Some(lab) = Lab::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("v1.0")).unwrap();
+    let sql = "CREATE TABLE log(t text); INSERT INTO log VALUES ('one'); DO $$ BEGIN PERFORM pg_sleep(0.4); END $$;
+        CREATE INDEX CONCURRENTLY log_one ON log(t);
+        INSERT INTO log VALUES ('two'); DO $$ BEGIN PERFORM pg_sleep(0.4); END $$;
+        CREATE INDEX CONCURRENTLY log_two ON log(t); CREATE INDEX CONCURRENTLY log_three ON log(t);
+        DROP INDEX CONCURRENTLY log_one; INSERT INTO log VALUES ('three');";
+    std::fs::write(dir.path().join("v1.0/a.sql"), sql).unwrap();
+    std::fs::write(
+        dir.path().join("v1.0/manifest.json"),
+        r#"{"CurrVersion":"1.0","MinCompatibleVersion":"1.0","Description":"d","SchemaUpdateCqlFiles":["a.sql"]}"#,
+    )
+    .unwrap();
+    for (kill, after) in [
+        ("work", None),
+        ("end", None),
+        ("", Some(150)),
+        ("", Some(450)),
+        ("", Some(700)),
+    ] {
+        let name = format!("once_{kill}_{}", after.unwrap_or(0));
+        let database = lab.create(&name);
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal");
+        let mut kills = 0;
+        loop {
+            let tag = format!("run.unit.{}", kills + 1);
+            let mut process = child(&database, dir.path(), "1.0", &journal, &tag, kill)
+                .spawn()
+                .unwrap();
+            if let (Some(after), 0) = (after, kills) {
+                while !journal.exists() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                std::thread::sleep(Duration::from_millis(after));
+                process.kill().unwrap();
+            }
+            let output = process.wait_with_output().unwrap();
+            if output.status.success() {
+                break;
+            }
+            let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+            assert_eq!(signal, Some(9), "{}", String::from_utf8_lossy(&output.stderr));
+            kills += 1;
+        }
+        assert!(kills > 0);
+        let state = lab.sql(
+            &name,
+            "SELECT string_agg(t, ' ' ORDER BY ctid), (SELECT string_agg(indexrelid::regclass::text, ' ' ORDER BY 1)
+             FROM pg_index WHERE indrelid='log'::regclass AND indisvalid) FROM log",
+        );
+        assert_eq!(state, "one two three|log_two log_three", "{kill} {after:?}");
+        assert_eq!(lab.sql(&name, "SELECT count(*) FROM schema_update_history"), "2");
+    }
+}
+
 /// Opens a transaction that a concurrent index has to wait for, and returns the process that holds it.
 fn hold(lab: &Lab, name: &str, sql: &str) -> std::process::Child {
     let mut holder = lab
         .client("psql")
-        .args(["-XqAt", "-d", name])
+        .args(["-XqAt", "-d", name, "-U", "temporal"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

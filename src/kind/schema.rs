@@ -1,0 +1,216 @@
+//! Brings a database's schema to a version.
+//!
+//!     - schema: { database: main, dir: schema/postgresql/v12/temporal/versioned, to: "1.19" }
+//!
+//! `dir` is on the controller and has Temporal's layout: `v1.0/manifest.json`, `v1.1/manifest.json` …, each naming the SQL
+//! files of its version. `database` is a name of the playbook's `databases`. All versions after the database's own up to
+//! `to` are applied, in their order. `schema_version` and `schema_update_history` are kept as Temporal's own tools keep them;
+//! where they are missing from an empty database they are made first. Statements begin with CREATE, ALTER, INSERT, DROP or DO.
+//!
+//! PostgreSQL is reached from the controller. The statements of a version share one transaction with its record, as far as
+//! a transaction can hold them; `CONCURRENTLY` stands alone, is looked up afterwards, and an index that is invalid is
+//! dropped and built again. A lock that cannot be had is tried again, with whoever is in the way shown. After a crash the
+//! database says what is done. A standby, a user that only reads and a pooler of transactions are refused, and so are the
+//! directory of another store, a version that is missing from the chain, and a manifest that changed since it was applied.
+//!
+//! SQLite is a file on the host, which needs `sqlite3`; a whole version is one transaction. A new file belongs to the step's
+//! account, and its folder must be there.
+//!
+//! The result has `from` and `to` (versions) and `applied` (a list of versions).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{
+    Action, BoxFuture, Changing, Context, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty, Verdict, list,
+};
+use crate::database::Database;
+use crate::schema;
+use crate::yaml::{Diagnostic, Diagnostics};
+
+pub(super) struct Schema;
+pub(super) static KIND: Schema = Schema;
+
+const PARAMS: &[Param] = &[
+    Param::required("database", Ty::Text, "name of one of the playbook's `databases`"),
+    Param::required("dir", Ty::File, "folder on the controller that holds v1.0, v1.1 …"),
+    Param::required("to", Ty::Version, "the version that it is brought to"),
+];
+
+/// The database that a parameter names; None where the name or the database is not known yet.
+pub(super) fn database(params: &Params, context: &Context<'_>) -> Result<Option<Arc<Database>>, Diagnostic> {
+    let Some(name) = params.text("database") else {
+        return Ok(None);
+    };
+    if let Some(database) = context.databases.get(&name) {
+        return Ok(Some(Arc::clone(database)));
+    }
+    if context.database_names.contains(&name) {
+        return Ok(None);
+    }
+    let error = params.error("database", format!("there is no database `{name}`"));
+    let nearest = context
+        .database_names
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 2);
+    Err(match nearest {
+        Some((_, meant)) => error.help(format!("did you mean `{meant}`?")),
+        None if context.database_names.is_empty() => error.help("the playbook has no `databases`"),
+        None => error.help(format!("known: {}", context.database_names.join(", "))),
+    })
+}
+
+struct Update {
+    database: Arc<Database>,
+    dir: PathBuf,
+    to: String,
+}
+
+impl DriveAction for Update {
+    fn check<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Verdict, Failure>> {
+        Box::pin(async move {
+            let plan = schema::plan(&self.database, &self.dir, Some(&self.to), Some(host)).await?;
+            let result = json!({"from": plan.from.as_str(), "to": plan.to.as_str(), "applied": plan.applied()});
+            Ok(match plan.done() {
+                true => Verdict::Same(result),
+                false => Verdict::Differs {
+                    predicted: result,
+                    diff: Some(plan.to_string()),
+                },
+            })
+        })
+    }
+
+    fn apply<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(schema::apply(&self.database, &self.dir, Some(&self.to), host))
+    }
+
+    fn settle<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Option<Done>, Failure>> {
+        Box::pin(schema::settle(&self.database, &self.dir, Some(&self.to), host))
+    }
+}
+
+impl Kind for Schema {
+    fn name(&self) -> &'static str {
+        "schema"
+    }
+
+    fn manual(&self) -> &'static str {
+        list::manual!("schema.rs")
+    }
+
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+
+    fn results(&self) -> &'static [&'static str] {
+        &["from", "to", "applied"]
+    }
+
+    fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        let database = match database(params, context) {
+            Ok(database) => database,
+            Err(diagnostic) => {
+                found.push(diagnostic);
+                None
+            }
+        };
+        if let (Some(database), Some(dir)) = (database, params.file("dir", context.folder)) {
+            let to = params.version("to");
+            for (about_to, message) in schema::lint(&dir, database.engine, to.as_deref()) {
+                found.push(params.error(if about_to { "to" } else { "dir" }, message));
+            }
+        }
+        found
+    }
+
+    fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {
+        let found = self.lint(params, context);
+        if found.has_errors() {
+            return Err(found);
+        }
+        let Some(database) = database(params, context)? else {
+            return Err(params
+                .error("database", "the database's settings are not known yet")
+                .into());
+        };
+        let Some(dir) = params.file("dir", context.folder) else {
+            return Err(params.error("dir", "`dir` has no value").into());
+        };
+        Ok(Action::Drive(Box::new(Update {
+            database,
+            dir,
+            to: params.required_text("to")?,
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::trial::{Host, Place};
+
+    #[test]
+    fn mistakes_are_found_before_any_host_is_asked() {
+        let host = Host::new();
+        let mut place = Place::new("schema", host.folder.path());
+        let database = Database {
+            label: "main".into(),
+            engine: crate::database::Engine::Sqlite,
+            host: String::new(),
+            port: 0,
+            name: String::new(),
+            user: String::new(),
+            password: None,
+            tls: crate::database::Tls {
+                verify: crate::database::Verify::None,
+                ca: None,
+                cert: None,
+                key: None,
+            },
+            path: "/var/lib/app.db".into(),
+        };
+        place.databases.insert("main".into(), Arc::new(database));
+        let manifest = r#"{"CurrVersion":"1.0","MinCompatibleVersion":"1.0","SchemaUpdateCqlFiles":["a.sql","b.sql"]}"#;
+        host.write("bad/v1.0/manifest.json", manifest, 0o644);
+        host.write("bad/v1.0/a.sql", "SELECT 1", 0o644);
+        host.write("good/v1.0/manifest.json", &manifest.replace(",\"b.sql\"", ""), 0o644);
+        host.write("good/v1.0/a.sql", "CREATE TABLE a(i)", 0o644);
+        for (given, expected) in [
+            (
+                json!({"database": "mian", "dir": "good", "to": "1.0"}),
+                &["no database `mian`: did you mean `main`?"][..],
+            ),
+            (
+                json!({"database": "main", "dir": "none", "to": "1.0"}),
+                &["none: No such file"],
+            ),
+            (
+                json!({"database": "main", "dir": "bad", "to": "1.0"}),
+                &["v1.0: a.sql: `SELECT 1`", "v1.0: b.sql: No such file"],
+            ),
+            (
+                json!({"database": "main", "dir": "good", "to": "1.1"}),
+                &["no version 1.1; its newest is 1.0"],
+            ),
+            (
+                json!({"database": "main", "dir": "good", "to": "new"}),
+                &["`new` is no version"],
+            ),
+            (json!({"database": "main", "dir": "good"}), &["`schema` needs `to`"]),
+        ] {
+            let found = place.lint(&KIND, &given).join("\n");
+            for words in expected {
+                assert!(found.contains(words), "{given}: {found}");
+            }
+        }
+        let given = json!({"database": "main", "dir": "good", "to": "1.0"});
+        assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
+        assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));
+    }
+}
