@@ -437,3 +437,29 @@ fn debug_shows_a_variable() {
     assert_eq!(done.result, json!({"msg": 7233}));
     assert!(place.lint(kind, &json!({"var": "prot"})).concat().contains("prot"));
 }
+
+#[test]
+fn every_character_goes_through_every_shell() {
+    let source = crate::yaml::Source::new("play.yml", "x");
+    let at = crate::yaml::Span::new(&source, 0, 1);
+    let ascii: String = (1u8..128).map(char::from).collect();
+    let texts = [
+        ascii,
+        "\u{80}\u{a0}\u{2028}é😀".to_owned(),
+        String::new(),
+        "-n".to_owned(),
+        "~/x".to_owned(),
+        "a\n\n".to_owned(),
+        "'\\''\"$(id)`id`!{a,b}*?[x]#;&|<>".to_owned(),
+    ];
+    for host in Host::all() {
+        for text in &texts {
+            let word = super::sh::quote(text, &at).expect("quoted");
+            let script = format!("set -- {word}\nprintf '%s:%s.' $# \"$1\"");
+            let output = host.run(&script, &indexmap::IndexMap::new());
+            assert_eq!(output.stdout, format!("1:{text}."), "{}: {word}", host.shell[0]);
+        }
+    }
+    let error = super::sh::quote("a\0b", &at).expect_err("NUL");
+    assert_eq!(error.message, "a NUL character cannot be part of a command");
+}
