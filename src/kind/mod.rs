@@ -25,7 +25,7 @@ pub(crate) use action::{
     SegmentState, ShellAction, Upload, UploadFrom, Verdict,
 };
 pub(crate) use list::{find, known_later, page, spelled};
-pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
+pub(crate) use params::{Given, Mode, Param, Params, Ty};
 
 use std::path::PathBuf;
 

@@ -179,7 +179,7 @@ pub(super) fn compile(text: &str, mode: Mode) -> Result<Compiled, Fault> {
         }
         Mode::Value | Mode::File => {
             let mut syntax = SyntaxConfig::builder();
-            syntax.trim_blocks(true);
+            syntax.trim_blocks(true).keep_trailing_newline(mode == Mode::File);
             let syntax = syntax.build().map_err(|e| reader.fault(&e))?;
             let root = parse(&source, "template", syntax).map_err(|e| reader.fault(&e))?;
             match &root {
