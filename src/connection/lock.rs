@@ -394,4 +394,27 @@ impl Link {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
+
+    /// Prepares the login's shell as if it were the account of another lock holder.
+    #[cfg(test)]
+    pub(super) async fn join_for_test(&self) {
+        let Some(lease) = self.lease() else {
+            return;
+        };
+        let slot = self.slot(&Account::Login);
+        let mut slot = slot.lock().await;
+        let Ok(mut shell) = self.take(&mut slot, &Account::Login).await else {
+            return;
+        };
+        let nonce = nonce();
+        let text = job::join(
+            &nonce,
+            &lease.state_dir,
+            &format!("{}/fence", lease.state_dir),
+            lease.epoch,
+        );
+        let _ = self.ask(&mut shell, &nonce, &text).await;
+        shell.prepared = lease.number;
+        slot.shell = Some(shell);
+    }
 }

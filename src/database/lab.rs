@@ -112,7 +112,7 @@ impl Lab {
         lab.sql(
             "postgres",
             &format!(
-                "CREATE ROLE temporal LOGIN SUPERUSER PASSWORD '{PASSWORD}'; CREATE ROLE certonly LOGIN SUPERUSER;
+                "CREATE ROLE temporal LOGIN CREATEDB PASSWORD '{PASSWORD}'; CREATE ROLE certonly LOGIN SUPERUSER;
                  CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE reader SET default_transaction_read_only=on"
             ),
         );

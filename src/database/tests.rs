@@ -114,6 +114,7 @@ async fn a_pooler_of_transactions_is_refused() {
         .iter()
         .find(|p| Path::new(p).exists())
     else {
+        assert!(std::env::var_os("CI").is_none(), "pgbouncer is missing");
         eprintln!("skipped: pgbouncer is missing");
         return;
     };

@@ -135,11 +135,7 @@ impl Reader<'_> {
             let path = folder.join(&name);
             let extension = Path::new(&name).extension().and_then(|e| e.to_str());
             match fs::metadata(&path) {
-                Ok(about) if about.is_dir() => {
-                    if extension.is_none() {
-                        self.below(&path, paths, depth + 1);
-                    }
-                }
+                Ok(about) if about.is_dir() && extension.is_none() => self.below(&path, paths, depth + 1),
                 Ok(about) if about.is_file() && matches!(extension, None | Some("yml" | "yaml" | "json")) => {
                     paths.push(path);
                 }
@@ -161,6 +157,7 @@ impl Reader<'_> {
                 return None;
             }
         };
+        tree::refuse_vaults(&node, self.found);
         match node.value {
             Value::Map(entries) => {
                 let mut layer = Layer::with_capacity(entries.len());

@@ -168,7 +168,7 @@ impl Reader<'_> {
         let at = self.span(start, start + line.len());
         let Some(found) = GROUP.captures(line) else {
             self.found.push(
-                Diagnostic::error(&at, format!("expected the name of a group, found `{line}`"))
+                Diagnostic::error(&at, "expected the name of a group")
                     .help("a line below `:children` is one group; variables go below `:vars`"),
             );
             return;
@@ -246,7 +246,7 @@ impl Reader<'_> {
             let whole = self.span(start + word.start, start + word.end);
             let Some(equals) = word.text.find('=') else {
                 self.found.push(
-                    Diagnostic::error(&whole, format!("expected `name=value`, found `{}`", word.text))
+                    Diagnostic::error(&whole, "expected `name=value`")
                         .help("one host a line, its variables behind it; quote a value with blanks"),
                 );
                 continue;

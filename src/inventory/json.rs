@@ -164,7 +164,7 @@ impl Reader<'_> {
             "-Infinity" => Value::Float(f64::NEG_INFINITY),
             _ => match serde_json::from_str::<serde_json::Number>(text).ok() {
                 Some(_) if text.contains(['.', 'e', 'E']) => Value::Float(text.parse().ok()?),
-                Some(number) => Value::Int(number.as_i64().unwrap_or_else(|| {
+                Some(_) => Value::Int(text.parse().unwrap_or_else(|_| {
                     let at = Span::new(self.source, start, self.at);
                     self.found
                         .push(Diagnostic::error(&at, "the integer does not fit into 64 bits"));

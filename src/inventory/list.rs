@@ -107,7 +107,7 @@ impl Inventory {
         listed
             .map(|(name, binding)| {
                 let value = match binding {
-                    Binding::Template(node) => value(node),
+                    Binding::Template(node) => value(node, false),
                     Binding::Data(data) => data.clone(),
                     Binding::Secret(_) | Binding::Pending(_) => Value::Null,
                 };
@@ -117,7 +117,9 @@ impl Inventory {
     }
 }
 
-fn value(node: &Node) -> Value {
+/// `literal`: below an `!unsafe`, where no text is a template.
+fn value(node: &Node, literal: bool) -> Value {
+    let literal = literal || node.tag.as_deref() == Some("!unsafe");
     match &node.value {
         yaml::Value::Null => Value::Null,
         yaml::Value::Bool(b) => json!(b),
@@ -125,18 +127,18 @@ fn value(node: &Node) -> Value {
         yaml::Value::Float(f) if f.is_nan() => json!("NaN"),
         yaml::Value::Float(f) if f.is_infinite() => json!(if *f > 0.0 { "Infinity" } else { "-Infinity" }),
         yaml::Value::Float(f) => json!(f),
-        yaml::Value::Str(text) if node.tag.as_deref() == Some("!unsafe") => json!({"__ansible_unsafe": text}),
+        yaml::Value::Str(text) if literal => json!({"__ansible_unsafe": text}),
         yaml::Value::Str(text) => json!(text),
-        yaml::Value::Seq(items) => items.iter().map(value).collect(),
+        yaml::Value::Seq(items) => items.iter().map(|item| value(item, literal)).collect(),
         yaml::Value::Map(entries) => {
             let sorted: BTreeMap<&str, &Node> = entries
                 .iter()
                 .map(|(key, value)| (key.text.as_deref().unwrap_or_default(), value))
                 .collect();
-            sorted
+            let values = sorted
                 .into_iter()
-                .map(|(key, node)| (key.to_owned(), value(node)))
-                .collect()
+                .map(|(key, node)| (key.to_owned(), value(node, literal)));
+            values.collect()
         }
     }
 }

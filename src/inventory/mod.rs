@@ -81,8 +81,10 @@ impl Inventory {
                 .or_insert_with(|| Arc::new(Beside::read(folder, &graph, &mut files, &mut found)));
             Arc::clone(beside)
         };
-        let beside: Vec<Arc<Beside>> = folders.iter().map(|folder| read(folder)).collect();
+        let mut beside: Vec<Arc<Beside>> = folders.iter().map(|folder| read(folder)).collect();
         let playbook = read(playbook_dir.unwrap_or(folder));
+        // Applied at the higher level anyway.
+        beside.retain(|b| !Arc::ptr_eq(b, &playbook));
         if found.has_errors() {
             return Err(found);
         }

@@ -9,29 +9,27 @@ use crate::yaml::{self, Diagnostic, Diagnostics, Node, Rules, Source, Value};
 
 const KEYS: [&str; 3] = ["hosts", "vars", "children"];
 
-/// A file's tree by Ansible's rules: JSON if it is JSON, else YAML 1.1. What is encrypted is refused.
+/// A file's tree by Ansible's rules: JSON if it is JSON, else YAML 1.1.
 pub(super) fn parse(source: &Arc<Source>) -> Result<Node, Diagnostics> {
     if source.text.starts_with("$ANSIBLE_VAULT;") {
         let end = source.text.find('\n').unwrap_or(source.text.len());
         let at = yaml::Span::new(source, 0, end);
         return Err(Diagnostic::error(&at, "files encrypted by ansible-vault are known, not built yet").into());
     }
-    let node = match json::parse(source) {
-        Some(parsed) => parsed?,
-        None => yaml::parse(source, Rules::Yaml11)?,
-    };
-    let mut found = Diagnostics::default();
-    vaults(&node, &mut found);
-    if found.is_empty() { Ok(node) } else { Err(found) }
+    match json::parse(source) {
+        Some(parsed) => parsed,
+        None => yaml::parse(source, Rules::Yaml11),
+    }
 }
 
-fn vaults(node: &Node, found: &mut Diagnostics) {
+/// Refuses encrypted values anywhere in a tree.
+pub(super) fn refuse_vaults(node: &Node, found: &mut Diagnostics) {
     if matches!(node.tag.as_deref(), Some("!vault" | "!vault-encrypted")) {
         found.push(Diagnostic::error(&node.span, "`!vault` is known, not built yet"));
     }
     match &node.value {
-        Value::Seq(items) => items.iter().for_each(|item| vaults(item, found)),
-        Value::Map(entries) => entries.iter().for_each(|(_, value)| vaults(value, found)),
+        Value::Seq(items) => items.iter().for_each(|item| refuse_vaults(item, found)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| refuse_vaults(value, found)),
         _ => {}
     }
 }
@@ -74,6 +72,7 @@ pub(super) fn read(node: &Node, graph: &mut Graph) -> Diagnostics {
         );
         return reader.found;
     }
+    refuse_vaults(node, &mut reader.found);
     for (name, body) in node.as_map().unwrap_or_default() {
         reader.group(name, body);
     }

@@ -205,7 +205,7 @@ impl ShellAction for Copying {
     }
 
     fn parse(&self, output: &Output) -> Result<Done, Failure> {
-        let report = Report::parse(output)?;
+        let report = Report::parse(output).map_err(|failure| with_words(failure, output))?;
         let size: u64 = report
             .get("size")
             .parse()
@@ -217,6 +217,26 @@ impl ShellAction for Copying {
             result,
             diff: None,
         })
+    }
+}
+
+/// What the program said stands before our own last line.
+fn with_words(failure: Failure, output: &Output) -> Failure {
+    let lines: Vec<&str> = output
+        .stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    match &lines[..] {
+        [said @ .., _] if !said.is_empty() => {
+            let last = &said[said.len().saturating_sub(3)..];
+            Failure {
+                message: format!("{}: {}", failure.message, last.join("; ")),
+                ..failure
+            }
+        }
+        _ => failure,
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn check(loaded: &Arc<Loaded>) -> Result<Checked, Diagnostics> {
     pass.playbook();
     let Pass { found, errors, .. } = pass;
     loaded.live.restore(before);
-    let mut all = Diagnostics::default();
+    let mut all = loaded.errors.clone();
     for Found { mut diagnostic, hosts } in errors {
         if !hosts.is_empty() && hosts.len() < loaded.inventory.hosts().count() {
             let shown: Vec<&str> = hosts.iter().take(5).map(HostName::as_str).collect();
@@ -152,8 +152,9 @@ impl<'a> Pass<'a> {
         let loaded = self.loaded;
         let playbook = &loaded.playbook;
         let everyone = stage_hosts(loaded, &playbook.hosts, None);
-        let Some(everyone) = self.take(None, everyone) else { return };
-        if !playbook.probes.is_empty() {
+        // A wrong `hosts` hides no mistake of a stage that has its own.
+        let everyone = self.take(None, everyone);
+        if let (false, Some(everyone)) = (playbook.probes.is_empty(), everyone) {
             let mut units = Vec::new();
             for step in &playbook.probes {
                 for (index, host) in everyone.hosts.iter().enumerate() {

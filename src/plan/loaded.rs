@@ -14,7 +14,7 @@ use crate::id::{HostName, RunId};
 use crate::inventory::Inventory;
 use crate::playbook::{self, Playbook, SecretSource};
 use crate::secret::{self, Redactor, Secret};
-use crate::template::{Binding, Layer, Templates};
+use crate::template::{Binding, Layer, Pending, Templates};
 use crate::yaml::{self, Diagnostic, Diagnostics, Node, Rules, Severity, Source};
 
 /// What the command line (or the journal, for resume) says.
@@ -71,6 +71,10 @@ pub(crate) struct Loaded {
     pub(crate) live: SharedLive,
     /// Warnings and notes of the load.
     pub(crate) notes: Diagnostics,
+    /// Mistakes of the load: `check` adds its own and shows all.
+    pub(crate) errors: Diagnostics,
+    /// Names that a step with a mistake may have bound.
+    pub(crate) unknown: Arc<Layer>,
 }
 
 impl Loaded {
@@ -84,7 +88,8 @@ impl Loaded {
     }
 }
 
-/// Reads playbook, inventory and the command line's values; every error of every file at once.
+/// Reads playbook, inventory and the command line's values. Err: there is too little to look further; else what is wrong
+/// waits in `errors` for `check`, which must be called next.
 pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretUse) -> Result<Loaded, Diagnostics> {
     let mut errors = Diagnostics::default();
     let path = options.folder.join(&options.playbook);
@@ -93,7 +98,9 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     } else {
         path
     };
-    let playbook = playbook::load(&shown).map_err(|e| errors.extend(e)).ok();
+    let (partial, found) = playbook::load_partly(&shown);
+    let broken = found.has_errors();
+    errors.extend(found);
     let playbook_dir = shown.parent().map(|p| {
         if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_path_buf() }
     });
@@ -109,9 +116,13 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         }
     };
     let extra = extra_vars(&options.extra, &options.folder).map_err(|e| errors.extend(e)).ok();
-    let (Some(mut playbook), Some(inventory), Some(extra)) = (playbook, inventory, extra) else {
+    let (Some(partial), Some(inventory), Some(extra)) = (partial, inventory, extra) else {
         return Err(errors);
     };
+    let mut playbook = partial.playbook;
+    // A playbook with mistakes is looked at to the end, so that all of them come together; but nobody is asked for a
+    // secret for it.
+    let secrets = if broken { SecretUse::Placeholder } else { secrets };
     if let Some(verb) = &options.schema {
         schema_verb::only(&mut playbook, verb)?;
     }
@@ -122,7 +133,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     let redactor = Redactor::default();
     let mut layer = Layer::new();
     for (name, source) in &playbook.secrets {
-        match read_secret(&source.value, secrets, playbook.source.folder(), name) {
+        match read_secret(&source.value, secrets, playbook.source.folder(), name, &mut notes) {
             Ok(secret) => {
                 redactor.add(&secret);
                 layer.insert(name.clone(), Binding::Secret(secret));
@@ -138,7 +149,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         let Some(password) = node.get("password") else { continue };
         let folder = playbook.source.folder();
         let Some(source) = playbook::password_source(password, folder) else { continue };
-        match read_secret(&source, secrets, folder, label) {
+        match read_secret(&source, secrets, folder, label, &mut notes) {
             Ok(secret) => {
                 redactor.add(&secret);
                 passwords.insert(label.clone(), secret);
@@ -170,10 +181,13 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         errors.extend(e);
         Tags::default()
     });
-    if errors.has_errors() {
-        return Err(errors);
-    }
-    notes.extend(errors);
+    let unknown = partial.names.into_iter().map(|name| {
+        let pending = Pending {
+            name: name.clone(),
+            fields: None,
+        };
+        (name, Binding::Pending(pending))
+    });
     let templates = Templates::new(playbook.source.folder().to_path_buf(), redactor.clone());
     Ok(Loaded {
         templates,
@@ -188,6 +202,8 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         key,
         live: SharedLive::default(),
         notes,
+        errors,
+        unknown: Arc::new(unknown.collect()),
         options,
         playbook,
         inventory,
@@ -202,12 +218,21 @@ pub(crate) fn pattern_error(what: &str, pattern: &str, error: &crate::inventory:
     diagnostic
 }
 
-fn read_secret(source: &SecretSource, secrets: SecretUse, folder: &Path, name: &str) -> Result<Secret, String> {
+fn read_secret(
+    source: &SecretSource,
+    secrets: SecretUse,
+    folder: &Path,
+    name: &str,
+    notes: &mut Diagnostics,
+) -> Result<Secret, String> {
     if secrets == SecretUse::Placeholder {
         return Ok(Secret::new(format!("placeholder-of-{name}")));
     }
     let read = match source {
-        SecretSource::File(path) => secret::from_file(path),
+        SecretSource::File(path) => secret::from_file(path).map(|(secret, warning)| {
+            notes.extend(warning.map(|text| Diagnostic::general(text).severity(Severity::Warning)));
+            secret
+        }),
         SecretSource::Env(variable) => secret::from_env(variable),
         SecretSource::Prompt(text) => secret::from_prompt(text),
         SecretSource::Command(text) => secret::from_command(text, folder),

@@ -104,7 +104,8 @@ impl Loaded {
     /// `secrets`, stage `vars` from outer to inner with each `as`, step `vars`, `set` and `register`, `-e`, and the
     /// names that Refit itself gives.
     pub(crate) fn scope(self: &Arc<Self>, place: Place<'_>) -> Scope {
-        let mut layers = self.inventory.layers(place.host);
+        let mut layers = vec![Arc::clone(&self.unknown)];
+        layers.extend(self.inventory.layers(place.host));
         layers.push(Arc::clone(&self.playbook.vars));
         layers.push(Arc::clone(&self.secrets));
         if let Some(instance) = place.instance {

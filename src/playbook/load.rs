@@ -42,23 +42,79 @@ const KINDS: Kinds = Kinds {
 
 /// Reads a playbook and its `vars_files`; every mistake in them is in the error.
 pub(crate) fn load(path: &Path) -> Result<Playbook, Diagnostics> {
-    load_with(path, &KINDS)
+    match load_partly(path) {
+        (Some(partial), found) if !found.has_errors() => Ok(partial.playbook),
+        (_, found) => Err(found),
+    }
 }
 
+/// What could be read of a playbook with mistakes in it, so that the mistakes elsewhere can be shown with them.
+pub(crate) struct Partial {
+    pub(crate) playbook: Playbook,
+    /// Names that a step with a mistake may have bound: unknown, and no second mistake.
+    pub(crate) names: Vec<String>,
+}
+
+/// As `load`, with as much of the playbook as there is; None where too little is there, or where variables are missing
+/// whose names nobody knows.
+pub(crate) fn load_partly(path: &Path) -> (Option<Partial>, Diagnostics) {
+    let read = yaml::read(path)
+        .map_err(Diagnostics::from)
+        .and_then(|source| Ok((yaml::parse(&source, Rules::Core)?, source)));
+    match read {
+        Ok((root, source)) => {
+            let (playbook, complete, found) = decode_with(source, &root, &KINDS);
+            let mut names = Vec::new();
+            if found.has_errors() {
+                bound(&root, &mut names);
+            }
+            (playbook.filter(|_| complete).map(|playbook| Partial { playbook, names }), found)
+        }
+        Err(found) => (None, found),
+    }
+}
+
+/// Every name that steps below this node bind.
+fn bound(node: &Node, names: &mut Vec<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                match (key.text.as_deref(), &value.value) {
+                    (Some("register" | "as"), _) => names.extend(value.text.clone()),
+                    (Some("set" | "secrets"), Value::Map(inner)) => {
+                        names.extend(inner.iter().filter_map(|(key, _)| key.text.clone()));
+                    }
+                    _ => bound(value, names),
+                }
+            }
+        }
+        Value::Seq(items) => items.iter().for_each(|item| bound(item, names)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
 pub(super) fn load_with(path: &Path, kinds: &Kinds) -> Result<Playbook, Diagnostics> {
     let source = yaml::read(path)?;
     let root = yaml::parse(&source, Rules::Core)?;
+    match decode_with(source, &root, kinds) {
+        (Some(playbook), _, found) if !found.has_errors() => Ok(playbook),
+        (_, _, found) => Err(found),
+    }
+}
+
+/// The playbook as far as it goes, and whether all of its variables are there.
+fn decode_with(source: Arc<Source>, root: &Node, kinds: &Kinds) -> (Option<Playbook>, bool, Diagnostics) {
     let mut loader = Loader {
         kinds,
         folder: source.folder().to_owned(),
         sources: vec![Arc::clone(&source)],
         found: Diagnostics::default(),
+        complete: true,
     };
-    loader.refuse_vault(&root);
-    match loader.playbook(source, &root) {
-        Some(playbook) if !loader.found.has_errors() => Ok(playbook),
-        _ => Err(loader.found),
-    }
+    loader.refuse_vault(root);
+    let playbook = loader.playbook(source, root);
+    (playbook, loader.complete, loader.found)
 }
 
 pub(super) struct Loader<'a> {
@@ -67,6 +123,8 @@ pub(super) struct Loader<'a> {
     pub(super) folder: PathBuf,
     sources: Vec<Arc<Source>>,
     pub(super) found: Diagnostics,
+    /// Every file of variables could be read.
+    complete: bool,
 }
 
 impl Loader<'_> {
@@ -111,7 +169,9 @@ impl Loader<'_> {
         let vars = fields.node("vars").cloned();
         let mut layer = Layer::new();
         if let Some(files) = vars_files {
+            let before = self.found.iter().count();
             self.vars_files(&files, &mut layer);
+            self.complete = self.found.iter().count() == before;
         }
         if let Some(vars) = vars {
             self.vars(&vars, &mut layer);

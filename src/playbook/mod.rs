@@ -10,7 +10,7 @@ mod step;
 mod words;
 
 pub(crate) use blocks::password_source;
-pub(crate) use load::load;
+pub(crate) use load::{load, load_partly};
 pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Spanned, Stage, Step};
 
 #[cfg(test)]

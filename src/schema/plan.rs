@@ -426,3 +426,19 @@ impl fmt::Display for Status {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_visibility_are_told_apart() {
+        let (middle, end) = (Version::parse("1.11").unwrap(), Version::parse("1.13").unwrap());
+        // The new 1.13 completes what the old ones began; after the new ones, the old directory would leave gaps.
+        assert!(known_edit(FIRST_FORM[0], SECOND_FORM[0], &middle));
+        assert!(!known_edit(SECOND_FORM[0], FIRST_FORM[0], &middle));
+        assert!(known_edit(SECOND_FORM[3], FIRST_FORM[3], &end));
+        assert!(!known_edit(FIRST_FORM[0], SECOND_FORM[1], &end));
+        assert!(!known_edit("d41d8cd98f00b204e9800998ecf8427e", SECOND_FORM[1], &end));
+    }
+}

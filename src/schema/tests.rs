@@ -569,7 +569,7 @@ async fn killed_anywhere_every_statement_runs_once() {
 fn hold(lab: &Lab, name: &str, sql: &str) -> std::process::Child {
     let mut holder = lab
         .client("psql")
-        .args(["-XqAt", "-d", name])
+        .args(["-XqAt", "-d", name, "-U", "temporal"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::place::{Place, closest};
+use super::place::Place;
 use super::scope::{Binding, Scope};
 use super::syntax::{self, Compiled, Mode};
 use super::value::{Absent, Halt, Locals, Missing, Res, Said, Val, Waiting, said};
 use super::value::Within;
 use super::{Arenas, Templates};
-use crate::yaml::{Diagnostic, Node, Source, Span, Value};
+use crate::yaml::{Diagnostic, Node, Source, Span, Value, did_you_mean};
 
 /// Evaluation steps of one call: far above what a real template needs, a few seconds at most.
 const STEPS: u64 = 3_000_000;
@@ -367,6 +367,7 @@ impl<'a> Engine<'a> {
             Absent::Name(name, scope) => self.unknown_name(name, *scope),
             Absent::Field(base, value, field) => self.unknown_field(base, value, field),
             Absent::Note(note) => (note.clone(), None),
+            Absent::NoElse => ("the condition is false and there is no `else`".to_owned(), None),
         };
         let said = Said {
             message,
@@ -381,7 +382,7 @@ impl<'a> Engine<'a> {
         }
         let scope = self.scope(scope);
         let names = scope.layers.iter().flat_map(|layer| layer.keys().map(String::as_str));
-        let help = closest(name, names.chain(FUNCTIONS.iter().copied()).chain(["omit", "hostvars"]));
+        let help = did_you_mean(name, names.chain(FUNCTIONS.iter().copied()).chain(["omit", "hostvars"]));
         (
             format!("undefined variable `{name}`"),
             help.map(|h| format!("did you mean `{h}`?")),
@@ -391,14 +392,14 @@ impl<'a> Engine<'a> {
     fn unknown_field(&self, base: &str, value: &Val<'a>, field: &str) -> (String, Option<String>) {
         if let Val::Peers = value {
             let names = self.scope(0).peers.as_ref().map(|p| p.names()).unwrap_or_default();
-            let help = closest(field, names.iter().map(String::as_str));
+            let help = did_you_mean(field, names.iter().map(String::as_str));
             return (
                 format!("there is no host `{field}`"),
                 help.map(|h| format!("did you mean `{h}`?")),
             );
         }
         let keys = self.keys(value).unwrap_or_default();
-        let help = closest(field, keys.iter().map(String::as_str)).map(|h| format!("did you mean `{h}`?"));
+        let help = did_you_mean(field, keys.iter().map(String::as_str)).map(|h| format!("did you mean `{h}`?"));
         let message = match value {
             Val::List(_) | Val::Tuple(_) | Val::Str(_) if field.parse::<i64>().is_ok() => {
                 format!("`{base}` has no element {field}")

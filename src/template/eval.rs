@@ -27,7 +27,7 @@ impl<'a> Engine<'a> {
         let mut out = Vec::new();
         self.stmts(frame, body, &mut out)?;
         if let [one] = out.as_slice() {
-            return Ok(one.clone());
+            return self.defined(one.clone());
         }
         let mut rest = out.iter().filter(|v| !matches!(v, Val::None | Val::Omit));
         match (rest.next(), rest.next()) {
@@ -80,9 +80,9 @@ impl<'a> Engine<'a> {
         match stmt {
             Stmt::Raw(text) => out.push(Val::Str(Arc::clone(text))),
             Stmt::Emit(expr) => {
-                let value = self.defined(self.eval(frame, expr)?)?;
+                let value = self.eval(frame, expr)?;
                 self.set_here(frame.place, &expr.range);
-                out.push(value);
+                out.push(if value.is_no_else() { value } else { self.defined(value)? });
             }
             Stmt::Do(expr) => {
                 self.eval(frame, expr)?;
@@ -400,7 +400,7 @@ impl<'a> Engine<'a> {
                 match no {
                     Some(no) => self.eval(frame, no),
                     None => Ok(Val::Undefined(Rc::new(Missing {
-                        what: Absent::Note("the condition is false and there is no `else`".to_owned()),
+                        what: Absent::NoElse,
                         place: frame.place,
                         range: expr.range.clone(),
                     }))),
@@ -514,7 +514,7 @@ impl<'a> Engine<'a> {
             let known = fields.iter().chain(ALWAYS);
             if !known.clone().chain(METHODS).any(|f| *f == name) {
                 let halt = said(format!("the result `{base}` will have no `{name}`"));
-                return Err(match super::place::closest(name, known.copied()) {
+                return Err(match crate::yaml::did_you_mean(name, known.copied()) {
                     Some(near) => halt.help(format!("did you mean `{near}`?")),
                     None => halt.help(format!("it will have: {}", fields.join(", "))),
                 });

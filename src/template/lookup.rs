@@ -8,8 +8,8 @@ use super::engine::Engine;
 use super::eval::Args;
 use super::filter;
 use super::operate::sized;
-use super::place::closest;
 use super::value::{Absent, Dict, Halt, Key, Missing, Res, Val, said, say};
+use crate::yaml::did_you_mean;
 
 const BUILT: &[&str] = &["env", "file", "vars"];
 const NOT_BUILT: &[&str] = &[
@@ -105,7 +105,7 @@ impl<'a> Engine<'a> {
                 return say(format!("the lookup `{plugin}`: known, not built yet"));
             }
             let halt = said(format!("unknown lookup `{plugin}`"));
-            return Err(match closest(&plain, BUILT.iter().chain(NOT_BUILT).copied()) {
+            return Err(match did_you_mean(&plain, BUILT.iter().chain(NOT_BUILT).copied()) {
                 Some(near) => halt.help(format!("did you mean `{near}`?")),
                 None => halt,
             });
@@ -168,7 +168,7 @@ impl<'a> Engine<'a> {
                 (None, None) => {
                     let halt = said(format!("there is no variable `{term}`"));
                     let keys = self.keys(&Val::Vars(0))?;
-                    Err(match closest(term, keys.iter().map(String::as_str)) {
+                    Err(match did_you_mean(term, keys.iter().map(String::as_str)) {
                         Some(near) => halt.help(format!("did you mean `{near}`?")),
                         None => halt,
                     })

@@ -205,6 +205,7 @@ impl<'a> Engine<'a> {
     pub(super) fn write_text(&self, value: &Val<'a>, out: &mut String) -> Res<'a, ()> {
         match value {
             Val::Str(text) => out.push_str(text),
+            value if value.is_no_else() => {}
             Val::Node(..) | Val::Data(_) => match self.force(value.clone())? {
                 Val::Str(text) => out.push_str(&text),
                 other => self.write_repr(&other, out)?,

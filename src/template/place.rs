@@ -138,22 +138,6 @@ fn written(raw: &str, style: Style) -> Option<(Option<char>, usize)> {
     }
 }
 
-/// The candidate that `name` was probably meant to be.
-pub(super) fn closest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let allowed = match name.chars().count() {
-        0..=2 => 1,
-        3..=5 => 2,
-        _ => 3,
-    };
-    candidates
-        .into_iter()
-        .filter(|c| *c != name)
-        .map(|c| (strsim::osa_distance(&name.to_lowercase(), &c.to_lowercase()), c))
-        .filter(|(distance, c)| *distance <= allowed && *distance < c.chars().count().max(2))
-        .min_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.cmp(y)))
-        .map(|(_, c)| c)
-}
-
 /// Owned things that live as long as an evaluation: buckets of 1, 2, 4 … cells that never move.
 pub(super) struct Arena<T> {
     buckets: [OnceCell<Box<[OnceCell<T>]>>; 32],

@@ -191,6 +191,7 @@ impl<'a> Engine<'a> {
 
     pub(super) fn truth(&self, value: &Val<'a>) -> Res<'a, bool> {
         Ok(match value {
+            value if value.is_no_else() => false,
             Val::Undefined(missing) => return Err(Halt::Undefined(Rc::clone(missing))),
             Val::Pending(_) => return Err(Halt::Pending),
             Val::None => false,

@@ -6,9 +6,9 @@ use super::engine::Engine;
 use super::eval::Args;
 use super::filter::{self, pattern};
 use super::operate::Number;
-use super::place::closest;
 use super::syntax::Fault;
 use super::value::{Halt, Res, Val, said, say};
+use crate::yaml::did_you_mean;
 
 const KNOWN: &[&str] = &[
     "all", "any", "boolean", "change", "changed", "contains", "defined", "divisibleby", "eq", "==", "equalto", "even",
@@ -37,7 +37,7 @@ pub(super) fn known(name: &str) -> Result<(), Fault> {
     if NOT_BUILT.contains(&short) {
         return Err(fault(format!("the test `{name}`: known, not built yet"), None));
     }
-    let near = closest(short, KNOWN.iter().copied()).map(|n| format!("did you mean `is {n}`?"));
+    let near = did_you_mean(short, KNOWN.iter().copied()).map(|n| format!("did you mean `is {n}`?"));
     Err(fault(format!("unknown test `{name}`"), near))
 }
 
@@ -122,9 +122,7 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
             engine.truth(&value)? == (name == "truthy")
         }
         "match" | "search" | "regex" => {
-            let Val::Str(text) = &value else {
-                return say(format!("`is {name}` looks at text, not at {}", value.kind()));
-            };
+            let text = engine.text(&value)?;
             let source = match arg(0)? {
                 Val::Str(source) => source,
                 other => return say(format!("a pattern is text, not {}", other.kind())),
@@ -141,9 +139,9 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
             };
             let regex = pattern(source, ignore, multi)?;
             match kind.as_str() {
-                "match" => regex.find(text).is_some_and(|m| m.start() == 0),
-                "fullmatch" => regex.find(text).is_some_and(|m| m.start() == 0 && m.end() == text.len()),
-                _ => regex.is_match(text),
+                "match" => regex.find(&text).is_some_and(|m| m.start() == 0),
+                "fullmatch" => regex.find(&text).is_some_and(|m| m.start() == 0 && m.end() == text.len()),
+                _ => regex.is_match(&text),
             }
         }
         "version" | "version_compare" => {

@@ -72,6 +72,14 @@ pub(super) enum Absent<'a> {
     /// A variable is there, but its template reaches something undefined.
     Inside(Rc<Missing<'a>>),
     Note(String),
+    /// `a if b` where b is false: nothing inside text, as in Jinja; an error alone.
+    NoElse,
+}
+
+impl<'a> Val<'a> {
+    pub(super) fn is_no_else(&self) -> bool {
+        matches!(self, Val::Undefined(missing) if matches!(missing.what, Absent::NoElse))
+    }
 }
 
 pub(super) struct Waiting {

@@ -157,7 +157,10 @@ async fn daemons_limits_and_signals() {
         JobState::Done { output, late: true } => assert_eq!((output.rc, output.stdout.as_str()), (124, "begun\n")),
         other => panic!("{other:?}"),
     }
-    lab::eventually("the slow job's child is gone", || lab::named("sleep\x003000734\x00").is_empty()).await;
+    lab::eventually("the slow job's child is gone", || {
+        lab::named("sleep\x003000734\x00").is_empty()
+    })
+    .await;
     let mut quick = Job::new("exit 124");
     quick.timeout = Some(Duration::from_secs(20));
     assert_eq!(done(start(&link, &job_id(&run, "quick"), &quick).await).rc, 124);

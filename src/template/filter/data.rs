@@ -12,7 +12,7 @@ pub(super) fn scalar<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     let input = &call.input;
     Ok(match call.name {
         "bool" => match input {
-            Val::None => Val::None,
+            Val::None => Val::Bool(false),
             Val::Bool(b) => Val::Bool(*b),
             Val::Int(i) => Val::Bool(*i == 1),
             Val::Float(f) => Val::Bool(*f == 1.0),

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::eval::{Args, nameless_pending};
-use super::place::closest;
 use super::syntax::Fault;
 use super::value::{Halt, Res, Val, said, say};
+use crate::yaml::did_you_mean;
 
 const KNOWN: &[&str] = &[
     "abs", "attr", "b64decode", "b64encode", "basename", "batch", "bool", "capitalize", "center", "checksum", "combine",
@@ -67,7 +67,7 @@ pub(super) fn known(name: &str) -> Result<(), Fault> {
     if NOT_BUILT.contains(&plain) {
         return Err(fault(format!("the filter `{name}`: known, not built yet"), None));
     }
-    let near = closest(plain, KNOWN.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+    let near = did_you_mean(plain, KNOWN.iter().copied()).map(|n| format!("did you mean `{n}`?"));
     Err(fault(format!("unknown filter `{name}`"), near))
 }
 

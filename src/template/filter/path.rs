@@ -1,10 +1,13 @@
 //! Paths as text, as Python's posixpath has them.
 
-use super::super::value::{Res, Val};
+use super::super::value::{Res, Val, say};
 use super::Call;
 
 pub(super) fn filter<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     if call.name == "path_join" {
+        if !call.args.is_empty() {
+            return say("`path_join` takes one list: `[a, b] | path_join`");
+        }
         let mut parts = Vec::new();
         match &call.input {
             Val::Str(text) => parts.push(text.to_string()),

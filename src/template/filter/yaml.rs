@@ -257,6 +257,8 @@ impl<'a> Writer<'_, 'a> {
         let found = analyse(text);
         let breaks = context != Context::Key;
         let plain = if self.flow_level > 0 { found.flow_plain } else { found.block_plain };
+        let outer = self.indent;
+        self.indent = if outer < 0 { self.step } else { outer + self.step };
         if plain && !reads_as_other(text) {
             self.plain(text, breaks);
         } else if found.single {
@@ -264,6 +266,7 @@ impl<'a> Writer<'_, 'a> {
         } else {
             self.double(text, breaks);
         }
+        self.indent = outer;
     }
 
     fn plain(&mut self, text: &str, breaks: bool) {
