@@ -1,1 +1,5 @@
+//! Tests on hosts: the built program against real sshd; what they look at is what stands on the hosts.
 
+mod fleet;
+
+mod kill;

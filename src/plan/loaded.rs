@@ -223,7 +223,7 @@ fn read_secret(source: &SecretSource, secrets: SecretUse, folder: &Path, name: &
         return Ok(Secret::new(format!("placeholder-of-{name}")));
     }
     let read = match source {
-        SecretSource::File(path) => secret::from_file(path),
+        SecretSource::File(path) => secret::from_file(path).map(|(secret, _)| secret),
         SecretSource::Env(variable) => secret::from_env(variable),
         SecretSource::Prompt(text) => secret::from_prompt(text),
         SecretSource::Command(text) => secret::from_command(text, folder),
