@@ -2,4 +2,6 @@
 
 mod fleet;
 
+mod barrier;
 mod kill;
+mod lock;
