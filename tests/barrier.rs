@@ -1,6 +1,6 @@
 //! No host begins a stage before every host is through the one before it.
 
-use crate::fleet::{Fleet, finish, until};
+use crate::fleet::{finish, until, Fleet};
 
 const TWO: &str = r#"
 hosts: fleet
@@ -20,7 +20,11 @@ stages:
 "#;
 
 fn times(fleet: &Fleet, host: &str, file: &str) -> Vec<f64> {
-    fleet.read(host, file).lines().map(|line| line.parse().unwrap()).collect()
+    fleet
+        .read(host, file)
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -70,7 +74,9 @@ fn a_lost_host_holds_the_next_stage_everywhere() {
     );
     let child = fleet.spawn_run(&playbook, &["-e", "{allowed: 0}"]);
     let h1 = fleet.root("h1");
-    until("stage one is over", || ["h1", "h2", "h3"].iter().all(|host| !fleet.effects(host).is_empty()));
+    until("stage one is over", || {
+        ["h1", "h2", "h3"].iter().all(|host| !fleet.effects(host).is_empty())
+    });
     fleet.stop("h3");
     std::fs::write(h1.join("go"), "").unwrap();
     let began = std::time::Instant::now();
@@ -96,7 +102,9 @@ fn a_lost_host_is_decided_where_max_fail_allows_it() {
         &TWO.replace("  - name: Two", "  - name: Between\n    hosts: h1\n    steps:\n      - id: w\n        shell: until [ -e {{ host_root }}/go ]; do sleep 0.05; done\n  - name: Two"),
     );
     let child = fleet.spawn_run(&playbook, &["-e", "{allowed: 50%}"]);
-    until("stage one is over", || ["h1", "h2"].iter().all(|host| !fleet.effects(host).is_empty()));
+    until("stage one is over", || {
+        ["h1", "h2"].iter().all(|host| !fleet.effects(host).is_empty())
+    });
     fleet.stop("h2");
     std::fs::write(fleet.root("h1").join("go"), "").unwrap();
     finish(child, std::time::Instant::now()).exits(2);

@@ -1,11 +1,11 @@
 //! The controller is killed at every commit of its journal and at any time; after `resume` every effect is there once.
 
 use std::process::Child;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::fleet::{Fleet, finish, kill, kill_tree, ssh_of, until};
+use crate::fleet::{finish, kill, kill_tree, ssh_of, until, Fleet};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
@@ -41,7 +41,10 @@ fn once(fleet: &Fleet, k: &str) {
     for host in HOSTS {
         let mut seen: Vec<String> = fleet.effects(host);
         seen.retain(|line| line.starts_with(&format!("{k}-")));
-        let wanted: Vec<String> = ["a", "b", "c", "d-word", "e"].iter().map(|e| format!("{k}-{e}")).collect();
+        let wanted: Vec<String> = ["a", "b", "c", "d-word", "e"]
+            .iter()
+            .map(|e| format!("{k}-{e}"))
+            .collect();
         assert_eq!(seen, wanted, "{host} in round {k}");
         assert_eq!(fleet.read(host, &format!("{k}.txt")), format!("for {k}\n"));
     }
@@ -117,18 +120,33 @@ fn at_every_commit_of_the_journal() {
         reached.fetch_max(n, Ordering::SeqCst);
         if fleet.runs().iter().all(|run| run["exit"] == 0) {
             // Killed after its last commit, or before its first.
-            if fleet.effects("h1").iter().all(|line| !line.starts_with(&format!("{k}-"))) {
+            if fleet
+                .effects("h1")
+                .iter()
+                .all(|line| !line.starts_with(&format!("{k}-")))
+            {
                 finish(begin(fleet, playbook, &k, None), Instant::now()).exits(0);
             }
         } else {
             // Every third is killed again, at another place each time.
-            resume(fleet, &k, if n % 3 == 0 { vec![2 + n % 5, 1 + n % 4] } else { Vec::new() });
+            resume(
+                fleet,
+                &k,
+                if n % 3 == 0 {
+                    vec![2 + n % 5, 1 + n % 4]
+                } else {
+                    Vec::new()
+                },
+            );
         }
         once(fleet, &k);
         true
     });
     let reached = reached.into_inner();
-    assert!(reached == 0 && std::env::var_os("CI").is_none() || reached > 12, "only {reached} commits were killed");
+    assert!(
+        reached == 0 && std::env::var_os("CI").is_none() || reached > 12,
+        "only {reached} commits were killed"
+    );
 }
 
 #[test]
@@ -146,14 +164,21 @@ fn at_any_time_alone_or_with_its_ssh() {
         std::thread::sleep(Duration::from_millis(after as u64));
         if child.try_wait().unwrap().is_none() {
             killed.fetch_add(1, Ordering::SeqCst);
-            if n % 2 == 0 { kill_tree(child.id()) } else { kill(child.id()) }
+            if n % 2 == 0 {
+                kill_tree(child.id())
+            } else {
+                kill(child.id())
+            }
         }
         let ended = finish(child, Instant::now());
         assert!(matches!(ended.code, 0 | 1009), "{ended:?}");
         let begun = fleet.refit(&["resume"]);
         begun.exits(0);
         if begun.out.contains("no unfinished run") && ended.code != 0 {
-            let seen = fleet.effects("h1").iter().any(|line| line.starts_with(&format!("{k}-")));
+            let seen = fleet
+                .effects("h1")
+                .iter()
+                .any(|line| line.starts_with(&format!("{k}-")));
             if !seen {
                 finish(begin(fleet, playbook, &k, None), Instant::now()).exits(0);
             }
@@ -162,7 +187,10 @@ fn at_any_time_alone_or_with_its_ssh() {
         true
     });
     let killed = killed.into_inner();
-    assert!(killed == 0 && std::env::var_os("CI").is_none() || killed >= 20, "only {killed} of {ROUNDS} were killed");
+    assert!(
+        killed == 0 && std::env::var_os("CI").is_none() || killed >= 20,
+        "only {killed} of {ROUNDS} were killed"
+    );
 }
 
 #[test]
@@ -187,7 +215,11 @@ steps:
     finish(child, Instant::now()).exits(1009);
     let resumed = fleet.refit(&["resume"]);
     resumed.exits(0);
-    assert!(resumed.took > Duration::from_millis(1000), "it waited for what ran: {:?}", resumed.took);
+    assert!(
+        resumed.took > Duration::from_millis(1000),
+        "it waited for what ran: {:?}",
+        resumed.took
+    );
     assert_eq!(fleet.effects("h1"), ["began", "ended", "its words"]);
     fleet.refit(&["resume"]).exits(0).says("no unfinished run");
     let run = fleet.last_run();

@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::fleet::{Ended, Fleet, finish, kill_tree, until};
+use crate::fleet::{finish, kill_tree, until, Ended, Fleet};
 
 const WAITS: &str = r#"
 hosts: fleet
@@ -62,7 +62,10 @@ fn two_journals_exclude_each_other() {
 #[test]
 fn two_controllers_begin_at_once_and_one_wins() {
     let Some(fleet) = Fleet::up(3) else { return };
-    let playbook = fleet.write("waits.yml", &WAITS.replace("until [ -e {{ host_root }}/go ]; do sleep 0.05; done", "sleep 1"));
+    let playbook = fleet.write(
+        "waits.yml",
+        &WAITS.replace("until [ -e {{ host_root }}/go ]; do sleep 0.05; done", "sleep 1"),
+    );
     let inventory = fleet.inventory();
     for round in 0..3 {
         let args = ["run", &playbook, "-i", &inventory, "-e", &format!("k=r{round}")];
@@ -79,7 +82,11 @@ fn two_controllers_begin_at_once_and_one_wins() {
         codes.sort_unstable();
         assert_eq!(codes, [0, 7], "{ended:?}");
         for host in ["h1", "h2", "h3"] {
-            let seen: Vec<String> = fleet.effects(host).into_iter().filter(|l| l.starts_with(&format!("r{round}"))).collect();
+            let seen: Vec<String> = fleet
+                .effects(host)
+                .into_iter()
+                .filter(|l| l.starts_with(&format!("r{round}")))
+                .collect();
             assert_eq!(seen, [format!("r{round}-a"), format!("r{round}-b")]);
         }
     }
@@ -94,8 +101,18 @@ fn root_by_login_and_root_by_sudo_exclude_each_other() {
     begun(&fleet, &["h1"], "1-a");
     let run = fleet.last_run();
     let inventory = fleet.inventory();
-    let second =
-        ["run", &playbook, "-i", &inventory, "-e", "k=2", "-e", "ansible_user=refit-deploy", "-e", "{ansible_become: true}"];
+    let second = [
+        "run",
+        &playbook,
+        "-i",
+        &inventory,
+        "-e",
+        "k=2",
+        "-e",
+        "ansible_user=refit-deploy",
+        "-e",
+        "{ansible_become: true}",
+    ];
     let refused = with_journal(&fleet, "other.db", &second);
     refused.exits(7).says(&run);
     assert!(refused.took < Duration::from_secs(2), "{:?}", refused.took);
@@ -115,10 +132,15 @@ fn a_killed_run_is_in_the_way_until_it_is_resumed_or_closed() {
     end(child).exits(1009);
     let run = fleet.last_run();
     let blocked = fleet.run(&playbook, &["-e", "k=2"]);
-    blocked.exits(7).says(&format!("refit resume {run}")).says(&format!("refit abort {run}"));
+    blocked
+        .exits(7)
+        .says(&format!("refit resume {run}"))
+        .says(&format!("refit abort {run}"));
     // Another journal knows nothing of it and finds the hosts locked, although nobody holds them open.
     let inventory = fleet.inventory();
-    with_journal(&fleet, "other.db", &["run", &playbook, "-i", &inventory, "-e", "k=3"]).exits(7).says(&run);
+    with_journal(&fleet, "other.db", &["run", &playbook, "-i", &inventory, "-e", "k=3"])
+        .exits(7)
+        .says(&run);
     go(&fleet, &["h1", "h2"]);
     fleet.refit(&["abort", &run]).exits(1);
     fleet.refit(&["abort", &run, "--reason", "it was a mistake"]).exits(0);
@@ -134,7 +156,10 @@ fn a_killed_run_is_in_the_way_until_it_is_resumed_or_closed() {
 fn a_failed_run_gives_way_to_a_new_one() {
     let Some(fleet) = Fleet::up(1) else { return };
     let failing = fleet.write("failing.yml", "hosts: fleet\nsteps:\n  - shell: exit 3\n");
-    let fine = fleet.write("fine.yml", "hosts: fleet\nsteps:\n  - shell: echo fine >> {{ host_root }}/effects\n");
+    let fine = fleet.write(
+        "fine.yml",
+        "hosts: fleet\nsteps:\n  - shell: echo fine >> {{ host_root }}/effects\n",
+    );
     fleet.run(&failing, &[]).exits(2);
     let run = fleet.last_run();
     fleet.run(&fine, &[]).exits(0);
@@ -152,7 +177,16 @@ fn takeover_fences_the_old_controller() {
     let first = fleet.spawn_run(&playbook, &["-e", "k=1"]);
     begun(&fleet, &["h1"], "1-a");
     let inventory = fleet.inventory();
-    let args = ["run", &playbook, "-i", &inventory, "-e", "k=2", "--takeover", "its controller hangs"];
+    let args = [
+        "run",
+        &playbook,
+        "-i",
+        &inventory,
+        "-e",
+        "k=2",
+        "--takeover",
+        "its controller hangs",
+    ];
     let mut command = fleet.command(&args);
     command.env("REFIT_JOURNAL", fleet.path("other.db"));
     let second = fleet.start_with(&mut command);

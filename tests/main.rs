@@ -3,5 +3,7 @@
 mod fleet;
 
 mod barrier;
+mod interrupt;
 mod kill;
 mod lock;
+mod unknown;

@@ -28,7 +28,12 @@ pub(crate) struct Ended {
 
 /// Runs the lab's script. None: it cannot run here, which CI must not accept.
 fn lab(args: &[&str]) -> Option<()> {
-    let output = Command::new("bash").arg(SCRIPT).args(args).stdin(Stdio::null()).output().unwrap();
+    let output = Command::new("bash")
+        .arg(SCRIPT)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.code() {
         Some(0) => Some(()),
@@ -43,7 +48,10 @@ fn lab(args: &[&str]) -> Option<()> {
 
 impl Fleet {
     pub(crate) fn up(hosts: usize) -> Option<Fleet> {
-        let dir = tempfile::Builder::new().prefix("refit-e2e-").tempdir_in("/tmp").unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("refit-e2e-")
+            .tempdir_in("/tmp")
+            .unwrap();
         // The lab's other accounts have to reach their homes.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let fleet = Fleet { dir };
@@ -159,7 +167,10 @@ impl Fleet {
     /// The id of the run that began last.
     pub(crate) fn last_run(&self) -> String {
         let runs = self.runs();
-        runs.last().and_then(|run| run["run"].as_str()).unwrap_or_else(|| panic!("no run")).to_owned()
+        runs.last()
+            .and_then(|run| run["run"].as_str())
+            .unwrap_or_else(|| panic!("no run"))
+            .to_owned()
     }
 
     /// A run's units by name, with what became of them.
@@ -168,13 +179,18 @@ impl Fleet {
         let shown: Value = serde_json::from_str(&shown.out).unwrap_or_else(|e| panic!("{e}: {shown:?}"));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let units = shown["units"].as_array().cloned().unwrap_or_default();
-        units.iter().map(|unit| (text(&unit["unit"]), text(&unit["outcome"]))).collect()
+        units
+            .iter()
+            .map(|unit| (text(&unit["unit"]), text(&unit["outcome"])))
+            .collect()
     }
 
     pub(crate) fn outcome(&self, run: &str, unit: &str) -> String {
         let all = self.outcomes(run);
         let found = all.iter().find(|(name, _)| name == unit);
-        found.map(|(_, outcome)| outcome.clone()).unwrap_or_else(|| panic!("no unit {unit} in {all:?}"))
+        found
+            .map(|(_, outcome)| outcome.clone())
+            .unwrap_or_else(|| panic!("no unit {unit} in {all:?}"))
     }
 
     /// Everything on the hosts that is newer than a mark, state folders included.
@@ -185,7 +201,10 @@ impl Fleet {
             .arg(mark)
             .output()
             .unwrap();
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// A mark for `newer_than`; what is changed from now on is newer.
@@ -201,7 +220,11 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         let dir = self.hosts();
-        let _ = Command::new("bash").arg(SCRIPT).args(["down", &dir]).stdin(Stdio::null()).output();
+        let _ = Command::new("bash")
+            .arg(SCRIPT)
+            .args(["down", &dir])
+            .stdin(Stdio::null())
+            .output();
     }
 }
 
@@ -210,7 +233,10 @@ pub(crate) fn finish(child: Child, began: Instant) -> Ended {
     let output = child.wait_with_output().unwrap();
     use std::os::unix::process::ExitStatusExt;
     Ended {
-        code: output.status.code().unwrap_or_else(|| 1000 + output.status.signal().unwrap_or_default()),
+        code: output
+            .status
+            .code()
+            .unwrap_or_else(|| 1000 + output.status.signal().unwrap_or_default()),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
         took: began.elapsed(),
@@ -229,7 +255,13 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
 impl Ended {
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Ended {
-        assert!(self.code == code, "exit {}, expected {code}\n{}\n{}", self.code, self.out, self.err);
+        assert!(
+            self.code == code,
+            "exit {}, expected {code}\n{}\n{}",
+            self.code,
+            self.out,
+            self.err
+        );
         self
     }
 

@@ -1,10 +1,14 @@
 //! Processes by their ids.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{kill_process, Pid, Signal};
 
 fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
         found.extend(text.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
     }
@@ -24,7 +28,8 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
 
 /// The ssh processes that a controller started.
 pub(crate) fn ssh_of(pid: u32) -> Vec<u32> {
-    let is_ssh = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ssh");
+    let is_ssh =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "ssh");
     descendants(pid).into_iter().filter(is_ssh).collect()
 }
 
