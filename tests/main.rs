@@ -6,4 +6,5 @@ mod barrier;
 mod interrupt;
 mod kill;
 mod lock;
+mod rollback;
 mod unknown;

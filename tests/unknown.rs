@@ -46,10 +46,7 @@ fn interrupted(fleet: &Fleet, more: &str) -> (String, crate::fleet::Ended) {
     assert!(supervisor > 1);
     // The supervisor first: it must not live to see the payload's end.
     kill(supervisor);
-    for child in crate::fleet::descendants(payload) {
-        kill(child);
-    }
-    kill(payload);
+    crate::fleet::kill_tree(payload);
     let ended = finish(child, Instant::now());
     (fleet.last_run(), ended)
 }
@@ -100,7 +97,10 @@ fn decided_as_not_done_it_runs_as_a_new_attempt() {
 #[test]
 fn verify_finds_it_done() {
     let Some(fleet) = Fleet::up(2) else { return };
-    let (_, ended) = interrupted(&fleet, "        verify: { command: grep -q a {{ host_root }}/effects }");
+    let (_, ended) = interrupted(
+        &fleet,
+        r#"        verify: { command: "grep -q a {{ host_root }}/effects", reads: true }"#,
+    );
     ended.exits(0);
     assert_eq!(fleet.effects("h1"), ["a", "b", "c"]);
 }
@@ -110,7 +110,7 @@ fn verify_finds_it_not_done() {
     let Some(fleet) = Fleet::up(2) else { return };
     let (_, ended) = interrupted(
         &fleet,
-        "        verify: { command: grep -q a2 {{ host_root }}/effects }",
+        r#"        verify: { command: "grep -q a2 {{ host_root }}/effects", reads: true }"#,
     );
     ended.exits(0);
     assert_eq!(fleet.effects("h1"), ["a", "a", "a2", "b", "c"]);
@@ -119,7 +119,7 @@ fn verify_finds_it_not_done() {
 #[test]
 fn verify_that_says_partly_stops() {
     let Some(fleet) = Fleet::up(2) else { return };
-    let (run, ended) = interrupted(&fleet, "        verify: { command: sh -c \"exit 2\" }");
+    let (run, ended) = interrupted(&fleet, r#"        verify: { command: "sh -c 'exit 2'", reads: true }"#);
     ended.exits(4);
     assert_eq!(fleet.outcome(&run, "one/a@h1"), "unknown");
     fleet.refit(&["resume"]).exits(4);
