@@ -49,7 +49,8 @@ impl Walk<'_> {
             Err(failure) => return Ok(Ok(self.end(step, unit, 0, shown, begun, Err(failure), None).await?)),
         };
         self.began(step, unit, &ready);
-        let raw = self.tries(step, unit, &ready).await?;
+        // Stopped between two attempts: the last one stands in the journal, and resume begins with what it gave.
+        let Some(raw) = self.tries(step, unit, &ready).await? else { return Ok(Err(End::Stopped)) };
         if let Err(failure) = &raw
             && failure.paused
         {
@@ -69,8 +70,8 @@ impl Walk<'_> {
         })
     }
 
-    /// `until`, `retries`, `delay` around one unit.
-    async fn tries(&self, step: &Step, unit: &Unit, ready: &Ready) -> Result<Result<Done, Failure>, Halt> {
+    /// `until`, `retries`, `delay` around one unit. None: asked to stop between two attempts.
+    async fn tries(&self, step: &Step, unit: &Unit, ready: &Ready) -> Result<Option<Result<Done, Failure>>, Halt> {
         let number = |node: &Option<crate::yaml::Node>, default: u64| match node {
             Some(node) => plan::number(&self.run.loaded, node, &ready.scope).ok().flatten().unwrap_or(default),
             None => default,
@@ -83,15 +84,15 @@ impl Walk<'_> {
             let raw = self.once(step, unit, ready, tried > 1).await?;
             let raw = self.judged(step, ready, raw);
             if matches!(&raw, Err(f) if f.unknown || f.unreachable || f.paused) || self.run.check_mode() {
-                return Ok(raw);
+                return Ok(Some(raw));
             }
             let enough = match self.until(step, ready, &raw) {
                 // `retries` without `until` repeats what failed.
                 Ok(holds) => holds && (step.until.is_some() || raw.is_ok() || retries == 0),
-                Err(failure) => return Ok(Err(failure)),
+                Err(failure) => return Ok(Some(Err(failure))),
             };
             if enough {
-                return Ok(with_attempts(raw, tried, step));
+                return Ok(Some(with_attempts(raw, tried, step)));
             }
             if tried > retries {
                 let raw = match raw {
@@ -101,7 +102,7 @@ impl Walk<'_> {
                     }),
                     Err(failure) => Err(failure),
                 };
-                return Ok(with_attempts(raw, tried, step));
+                return Ok(Some(with_attempts(raw, tried, step)));
             }
             self.run.show(Event::Progress {
                 unit: unit.clone(),
@@ -110,9 +111,7 @@ impl Walk<'_> {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.run.stop.cancelled() => {
-                    return Ok(Err(Failure { unknown: false, ..Failure::new(format!("stopped after {tried} attempts")) }));
-                }
+                () = self.run.stop.cancelled() => return Ok(None),
             }
         }
     }

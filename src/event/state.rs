@@ -196,11 +196,13 @@ impl RunState {
             }
             Event::HostLost { host, cause } => self.host(host).lost = Some(cause.clone()),
             Event::StageBegan { stage, title, hosts } => {
-                self.stages.entry(stage.clone()).or_insert_with(|| StageState {
+                // Again after a resume, with hosts that were decided when it began.
+                let state = StageState {
                     title: title.clone(),
                     hosts: hosts.clone(),
                     end: None,
-                });
+                };
+                self.stages.insert(stage.clone(), state);
             }
             Event::StageEnded { stage, end } => {
                 self.stages
