@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::KIND;
+use crate::event::Segment;
 use crate::kind::trial::{Host, Place};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict,
+    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict,
 };
 use crate::temporal::trial::{FRONTEND, Server};
 
