@@ -133,7 +133,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     let redactor = Redactor::default();
     let mut layer = Layer::new();
     for (name, source) in &playbook.secrets {
-        match read_secret(&source.value, secrets, playbook.source.folder(), name) {
+        match read_secret(&source.value, secrets, playbook.source.folder(), name, &mut notes) {
             Ok(secret) => {
                 redactor.add(&secret);
                 layer.insert(name.clone(), Binding::Secret(secret));
@@ -149,7 +149,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         let Some(password) = node.get("password") else { continue };
         let folder = playbook.source.folder();
         let Some(source) = playbook::password_source(password, folder) else { continue };
-        match read_secret(&source, secrets, folder, label) {
+        match read_secret(&source, secrets, folder, label, &mut notes) {
             Ok(secret) => {
                 redactor.add(&secret);
                 passwords.insert(label.clone(), secret);
@@ -218,12 +218,21 @@ pub(crate) fn pattern_error(what: &str, pattern: &str, error: &crate::inventory:
     diagnostic
 }
 
-fn read_secret(source: &SecretSource, secrets: SecretUse, folder: &Path, name: &str) -> Result<Secret, String> {
+fn read_secret(
+    source: &SecretSource,
+    secrets: SecretUse,
+    folder: &Path,
+    name: &str,
+    notes: &mut Diagnostics,
+) -> Result<Secret, String> {
     if secrets == SecretUse::Placeholder {
         return Ok(Secret::new(format!("placeholder-of-{name}")));
     }
     let read = match source {
-        SecretSource::File(path) => secret::from_file(path),
+        SecretSource::File(path) => secret::from_file(path).map(|(secret, warning)| {
+            notes.extend(warning.map(|text| Diagnostic::general(text).severity(Severity::Warning)));
+            secret
+        }),
         SecretSource::Env(variable) => secret::from_env(variable),
         SecretSource::Prompt(text) => secret::from_prompt(text),
         SecretSource::Command(text) => secret::from_command(text, folder),

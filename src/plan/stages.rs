@@ -77,9 +77,11 @@ pub(crate) fn stage_hosts(
         }
     };
     let pattern = patterns.join(",");
-    let matched = loaded.inventory.select(&pattern).map_err(|e| {
-        let mut diagnostic = pattern_error("hosts", &pattern, &e);
-        diagnostic.at = Some(node.span.clone());
+    let list: Vec<&str> = patterns.iter().map(String::as_str).collect();
+    let matched = loaded.inventory.select_list(&list).map_err(|(index, e)| {
+        let mut diagnostic = pattern_error("hosts", list.get(index).unwrap_or(&pattern.as_str()), &e);
+        let item = node.as_seq().and_then(|items| items.get(index)).unwrap_or(node);
+        diagnostic.at = Some(item.span.clone());
         Diagnostics::from(diagnostic)
     })?;
     if matched.is_empty() {

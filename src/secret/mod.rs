@@ -5,7 +5,7 @@ mod read;
 mod redact;
 
 pub(crate) use read::{SecretError, from_command, from_env, from_file, from_prompt};
-pub(crate) use redact::Redactor;
+pub(crate) use redact::{HIDDEN, Redactor};
 
 use std::fmt;
 use std::sync::Arc;
