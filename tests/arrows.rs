@@ -6,6 +6,72 @@ use std::path::{Path, PathBuf};
 /// A room, and the rooms that it may import. Code for tests alone (`#[cfg(test)]`) is not looked at.
 const ARROWS: &[(&str, &[&str])] = &[
     ("id", &[]),
+    ("secret", &[]),
+    ("event", &["id"]),
+    ("yaml", &["secret"]),
+    ("template", &["secret", "yaml"]),
+    ("inventory", &["id", "template", "yaml"]),
+    ("project", &["yaml"]),
+    ("journal", &["event", "id"]),
+    ("job", &["event", "id"]),
+    ("connection", &["id", "job", "secret", "yaml"]),
+    ("database", &["secret", "yaml"]),
+    ("schema", &["database", "event", "id", "job"]),
+    ("temporal", &[]),
+    (
+        "kind",
+        &["database", "id", "job", "schema", "template", "temporal", "yaml"],
+    ),
+    ("playbook", &["kind", "template", "yaml"]),
+    (
+        "plan",
+        &[
+            "database",
+            "event",
+            "id",
+            "inventory",
+            "kind",
+            "playbook",
+            "secret",
+            "template",
+            "yaml",
+        ],
+    ),
+    (
+        "engine",
+        &[
+            "connection",
+            "event",
+            "id",
+            "job",
+            "journal",
+            "kind",
+            "plan",
+            "playbook",
+            "secret",
+            "template",
+            "yaml",
+        ],
+    ),
+    ("report", &["event"]),
+    (
+        "cli",
+        &[
+            "engine",
+            "event",
+            "id",
+            "inventory",
+            "journal",
+            "kind",
+            "plan",
+            "playbook",
+            "project",
+            "report",
+            "secret",
+            "template",
+            "yaml",
+        ],
+    ),
 ];
 
 /// The one home of a third-party crate; a second where the design names two.
@@ -28,7 +94,10 @@ struct File {
 }
 
 fn room_of(path: &Path) -> String {
-    let first = path.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
+    let first = path
+        .components()
+        .next()
+        .map(|c| c.as_os_str().to_string_lossy().into_owned());
     first.unwrap_or_default().trim_end_matches(".rs").to_owned()
 }
 
@@ -53,11 +122,18 @@ fn files() -> Vec<File> {
             }
         }
     }
-    let kept = all.into_iter().filter(|(_, inside, _)| !inside.ancestors().any(|p| only_for_tests.contains(p)));
+    let kept = all
+        .into_iter()
+        .filter(|(_, inside, _)| !inside.ancestors().any(|p| only_for_tests.contains(p)));
     kept.map(|(path, inside, text)| {
         let depth = inside.strip_prefix(&src).unwrap().components().count();
         let path = path.strip_prefix(&src).unwrap().to_owned();
-        File { room: room_of(&path), path, depth, text }
+        File {
+            room: room_of(&path),
+            path,
+            depth,
+            text,
+        }
     })
     .collect()
 }
@@ -105,12 +181,17 @@ fn after<'t>(text: &'t str, word: &str) -> Vec<&'t str> {
 }
 
 fn name(text: &str) -> String {
-    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    text.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
 }
 
 /// First names of `a::b` and of each entry of `{a::b, c::{d, e}}`.
 fn first_names(text: &str) -> Vec<String> {
-    let Some(group) = text.strip_prefix('{') else { return vec![name(text)] };
+    let Some(group) = text.strip_prefix('{') else {
+        return vec![name(text)];
+    };
     let (mut depth, mut names, mut start) = (0, vec![name(group)], false);
     for (at, c) in group.char_indices() {
         if std::mem::take(&mut start) {
@@ -130,7 +211,10 @@ fn first_names(text: &str) -> Vec<String> {
 
 fn arrows() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
     let mut found: BTreeMap<String, BTreeMap<String, PathBuf>> = BTreeMap::new();
-    for file in files().into_iter().filter(|f| !["lib", "main"].contains(&f.room.as_str())) {
+    for file in files()
+        .into_iter()
+        .filter(|f| !["lib", "main"].contains(&f.room.as_str()))
+    {
         let room = found.entry(file.room.clone()).or_default();
         for name in after(&file.text, "crate::").into_iter().flat_map(first_names) {
             if name != file.room {
@@ -139,7 +223,11 @@ fn arrows() -> BTreeMap<String, BTreeMap<String, PathBuf>> {
         }
         // A path that climbs to the root by `super` would be an arrow that nobody sees.
         let climb = "super::".repeat(file.depth);
-        assert!(after(&file.text, &climb).is_empty(), "src/{}: write crate::, not {climb}", file.path.display());
+        assert!(
+            after(&file.text, &climb).is_empty(),
+            "src/{}: write crate::, not {climb}",
+            file.path.display()
+        );
     }
     found
 }
@@ -163,12 +251,19 @@ fn every_arrow_is_allowed_and_every_entry_is_used() {
     for (room, _) in ARROWS.iter().filter(|(room, _)| !found.contains_key(*room)) {
         wrong.push(format!("there is no room {room}: remove the entry"));
     }
-    assert!(wrong.is_empty(), "\n{}\nas it is:\n{}", wrong.join("\n"), as_rows(&found));
+    assert!(
+        wrong.is_empty(),
+        "\n{}\nas it is:\n{}",
+        wrong.join("\n"),
+        as_rows(&found)
+    );
 }
 
 /// What the table would hold.
 fn as_rows(found: &BTreeMap<String, BTreeMap<String, PathBuf>>) -> String {
-    let rows = found.iter().map(|(room, used)| format!("    (\"{room}\", &{:?}),", used.keys().collect::<Vec<_>>()));
+    let rows = found
+        .iter()
+        .map(|(room, used)| format!("    (\"{room}\", &{:?}),", used.keys().collect::<Vec<_>>()));
     rows.collect::<Vec<_>>().join("\n")
 }
 
@@ -178,7 +273,10 @@ fn arrows_make_no_cycle() {
     for (room, allowed) in ARROWS {
         for to in *allowed {
             let below = place.get(to).is_some_and(|to| *to < place[room]);
-            assert!(below, "{room} imports {to}, which does not stand before it in the table");
+            assert!(
+                below,
+                "{room} imports {to}, which does not stand before it in the table"
+            );
         }
     }
 }
@@ -189,14 +287,24 @@ fn a_crate_has_one_home() {
     for (library, homes) in HOMES {
         let mut lived = BTreeSet::new();
         for file in &files {
-            let named = |after: &&str| after.starts_with("::") || after.starts_with([';', ' ']) && file.text.contains(&format!("use {library}"));
+            let named = |after: &&str| {
+                after.starts_with("::")
+                    || after.starts_with([';', ' ']) && file.text.contains(&format!("use {library}"))
+            };
             if after(&file.text, library).iter().any(named) {
-                assert!(homes.contains(&file.room.as_str()), "{library} lives in {homes:?}, and src/{} names it", file.path.display());
+                assert!(
+                    homes.contains(&file.room.as_str()),
+                    "{library} lives in {homes:?}, and src/{} names it",
+                    file.path.display()
+                );
                 lived.insert(file.room.as_str());
             }
         }
         for home in *homes {
-            assert!(lived.contains(home), "{library} is not in {home} any more: remove the entry");
+            assert!(
+                lived.contains(home),
+                "{library} is not in {home} any more: remove the entry"
+            );
         }
     }
 }

@@ -7,3 +7,5 @@ mod interrupt;
 mod kill;
 mod lock;
 mod unknown;
+
+mod arrows;
