@@ -68,7 +68,7 @@ pub(super) async fn lint(_: &Common, verb: Lint) -> u8 {
             super::say(&format!(
                 "{}: fine ({}; {} hosts, {units} units)",
                 verb.playbook.display(),
-                loaded.playbook.name,
+                plan::playbook_name(&loaded),
                 checked.hosts.len()
             ));
             0

@@ -257,7 +257,7 @@ impl Entry<'_> {
 
     fn password(&mut self, resolved: Option<Secret>) -> Option<Secret> {
         match self.value.get("password") {
-            None | Some(Value::Null) => None,
+            None | Some(Value::Null) => resolved,
             Some(Value::Object(map)) => {
                 let known = ["file", "env", "prompt", "command"];
                 if map.len() != 1 || !map.keys().all(|key| known.contains(&key.as_str())) {

@@ -1,6 +1,6 @@
 //! Several units of one host and account: one read-only frame with every check, then one frame of jobs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -193,6 +193,7 @@ impl Walk<'_> {
     ) -> Result<(Results, Option<End>), Halt> {
         let mut skips = Vec::new();
         let mut orders: Vec<Ordered<'_, '_>> = Vec::new();
+        let mut sent = HashSet::new();
         for unit in frame {
             let ready = match &unit.what {
                 FrameWhat::Skip(why) => {
@@ -203,6 +204,10 @@ impl Walk<'_> {
             };
             // A kind that only reads must see what the jobs before it did: the next frame.
             let Some(mut job) = shell(ready).apply(facts) else { break };
+            // A job takes its uploads away: two that need the same file cannot share a frame.
+            if job.uploads.iter().any(|upload| !sent.insert(upload.sha256.clone())) {
+                break;
+            }
             job.timeout = job.timeout.or(unit.step.timeout);
             job.environment.extend(ready.environment.iter().map(|(name, (value, _))| (name.clone(), value.clone())));
             let attempt = self.run.state().units.get(&unit.unit).map_or(0, |known| known.attempt) + 1;

@@ -280,13 +280,13 @@ async fn surveyed(
                 recipe,
                 digest,
                 lost: survey.lost.into_iter().collect(),
-                name: loaded.playbook.name.clone(),
+                name: plan::playbook_name(&loaded),
             }),
         });
     }
     let began = RunBegan {
         playbook: loaded.options.playbook.clone(),
-        name: loaded.playbook.name.clone(),
+        name: plan::playbook_name(&loaded),
         sources: loaded.options.sources.clone(),
         extra: loaded.options.extra.clone(),
         limit: loaded.options.limit.clone(),

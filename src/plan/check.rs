@@ -519,6 +519,14 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// The playbook's name with its templates rendered.
+pub(crate) fn playbook_name(loaded: &Arc<Loaded>) -> String {
+    let playbook = &loaded.playbook;
+    let Some(host) = loaded.inventory.hosts().next() else { return playbook.name.clone() };
+    let at = crate::yaml::Span::new(&playbook.source, 0, 0);
+    title(loaded, &Node::string(at, playbook.name.clone()), &loaded.scope(Place::host(host)))
+}
+
 /// A name with its templates rendered; as written where that is not possible yet.
 pub(crate) fn title(loaded: &Arc<Loaded>, name: &Node, scope: &Scope) -> String {
     let written = name.text.clone().unwrap_or_default();

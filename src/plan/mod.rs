@@ -14,7 +14,7 @@ mod stages;
 mod tags;
 mod unit;
 
-pub(crate) use check::{Checked, Planned, PlannedStage, PlannedUnit, check, title};
+pub(crate) use check::{Checked, Planned, PlannedStage, PlannedUnit, check, playbook_name, title};
 pub(crate) use digest::{difference, plan_digest, recipe};
 pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};
 pub(crate) use limits::{Limits, limits};

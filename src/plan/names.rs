@@ -19,6 +19,7 @@ pub(crate) fn unread(loaded: &Arc<Loaded>) -> Diagnostics {
         read: BTreeSet::new(),
     };
     let playbook = &loaded.playbook;
+    names.read.extend(loaded.templates.file_names(&playbook.name));
     names.node(&playbook.hosts);
     names.layer(&playbook.vars);
     names.layer(&loaded.extra);

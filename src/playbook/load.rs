@@ -146,7 +146,7 @@ impl Loader<'_> {
         }
         let mut fields = Fields::of(root, Level::Playbook.name(), &mut self.found)?;
         let found = &mut self.found;
-        let name = fields.get("name", decode::literal, found).unwrap_or_else(|| {
+        let name = fields.get("name", decode::text, found).unwrap_or_else(|| {
             source
                 .path
                 .file_stem()
