@@ -8,3 +8,5 @@ mod kill;
 mod lock;
 mod rollback;
 mod unknown;
+
+mod arrows;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::id::RunId;
 use crate::job;
-use crate::kind::{Facts, Output, Probe};
+use crate::job::{Facts, Output, Probe};
 use crate::secret::Redactor;
 
 use super::error::{Cause, ConnectError, Lost, ProbeError};

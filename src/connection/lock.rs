@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::RunId;
 use crate::job;
-use crate::kind::Facts;
+use crate::job::Facts;
 
 use super::error::{Cause, Holder, LockError, Lost};
 use super::link::{Account, Lease, Link, SHORT, Slot};

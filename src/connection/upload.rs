@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kind::{Upload, UploadFrom};
+use crate::job::{Upload, UploadFrom};
 
 use super::error::{Cause, Lost, UploadError};
 use super::link::{Account, LEAST, Link};

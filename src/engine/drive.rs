@@ -12,10 +12,10 @@ use super::job::{JobEnd, announced, intent};
 use super::run::{Halt, Run};
 use super::steps::{End, Reg, Walk, prepared};
 use crate::connection::Account;
-use crate::event::Event;
+use crate::event::{Event, Segment};
 use crate::id::{HostName, JobId, Unit};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict,
+    Action, BoxFuture, Changing, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Verdict,
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;

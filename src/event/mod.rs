@@ -1,7 +1,9 @@
 //! What happened in a run, as owned, serialisable events; the state of a run is a pure fold over them. No IO, no async.
 
+mod segment;
 mod state;
 
+pub(crate) use segment::{Segment, SegmentState};
 pub(crate) use state::{HostState, Intent, RunPhase, RunState, StageState, UnitState, UnitStatus};
 
 use std::collections::BTreeMap;
@@ -11,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{HostName, JobId, RunId, Unit};
-use crate::kind::Segment;
 
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use crate::id::{JobId, RunId};
-use crate::kind::{Job, Output, Probe};
+use super::{Job, Output, Probe};
 
 use super::{JobState, Start, text};
 

@@ -4,7 +4,7 @@ use super::super::{Account, Link, Start};
 use super::lab::{self, Sshd, job_id, locked};
 use crate::id::JobId;
 use crate::job::JobState;
-use crate::kind::{Job, Output, Upload, UploadFrom};
+use crate::job::{Job, Output, Upload, UploadFrom};
 
 const LOGIN: Account = Account::Login;
 

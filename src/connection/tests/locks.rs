@@ -5,7 +5,7 @@ use super::jobs::{done, start};
 use super::lab::{self, Sshd, job_id, locked, sh};
 use crate::id::RunId;
 use crate::job::JobState;
-use crate::kind::Job;
+use crate::job::Job;
 
 const LOGIN: Account = Account::Login;
 

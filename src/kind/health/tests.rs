@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::KIND;
+use crate::event::Segment;
 use crate::kind::trial::{Host, Place};
-use crate::kind::{Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict};
+use crate::kind::{
+    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict,
+};
 use crate::temporal::trial::{FRONTEND, Server};
 
 /// A host whose scripts run here; the first `lost` probes get no answer.
