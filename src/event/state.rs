@@ -275,7 +275,14 @@ impl RunState {
                 let fate = self.host(host).fate.take().map(|(_, fate, _)| fate);
                 let whole = matches!(fate, Some(Fate::RolledBack | Fate::Broken));
                 let failed = |state: &UnitState| {
-                    matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                    matches!(
+                        &state.status,
+                        UnitStatus::Ended {
+                            outcome: Outcome::Failed,
+                            ignored: false,
+                            ..
+                        }
+                    )
                 };
                 let units: Vec<Unit> = self
                     .units

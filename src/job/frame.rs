@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::id::{JobId, RunId};
 use super::{Job, Output, Probe};
+use crate::id::{JobId, RunId};
 
 use super::{JobState, Start, text};
 

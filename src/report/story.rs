@@ -11,7 +11,7 @@ use super::line::{Line, OUTCOMES, Tone, behind_bar, bytes, count, duration};
 use super::recap::{self, End};
 use crate::event::{Event, Fate, Outcome, Record, RunBegan, RunEnd, RunState, StageEnd, UnitEnded};
 use crate::id::{HostName, Phase, Unit};
-use crate::kind::SegmentState;
+use crate::event::SegmentState;
 
 /// The shortest time between two lines about what one unit waits for, while few do.
 const BETWEEN: SignedDuration = SignedDuration::from_secs(5);
