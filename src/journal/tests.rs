@@ -24,6 +24,7 @@ fn began(hosts: &[&str]) -> Event {
         recipe: Digests::default(),
         plan: String::new(),
         version: "0".into(),
+        schema: None,
     }))
 }
 
