@@ -307,7 +307,15 @@ impl Walk<'_> {
         let account = self.account(&on, ready);
         let driver = self.driver(&on, account, step, unit, ready, 0).await?;
         if self.run.check_mode() {
-            return action.check(&driver).await.map(from_verdict);
+            // What only reads and waits changes nothing, and is not waited for.
+            return action.check(&driver).await.map(|verdict| {
+                let waited = matches!(verdict, Verdict::Same(_));
+                Done {
+                    changed: false,
+                    message: (!waited).then(|| "not waited for in check mode".to_owned()),
+                    ..from_verdict(verdict)
+                }
+            });
         }
         action.apply(&driver).await
     }
