@@ -24,11 +24,8 @@ fn began(hosts: &[&str]) -> Event {
         recipe: Digests::default(),
         plan: String::new(),
         version: "0".into(),
-<<<<<<< HEAD
         check: false,
-=======
         schema: None,
->>>>>>> swap
     }))
 }
 
