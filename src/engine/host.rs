@@ -83,7 +83,9 @@ impl Host {
         controller: &str,
         takeover: bool,
     ) -> Result<Held, LockError> {
-        let held = link.lock(&self.holder, &self.others, run, epoch, controller, takeover).await?;
+        let held = link
+            .lock(&self.holder, &self.others, run, epoch, controller, takeover)
+            .await?;
         self.seen(|seen| {
             seen.held = Some((identity_text(&held.identity), held.boot_id.clone()));
             seen.locked = true;
@@ -116,7 +118,11 @@ impl Host {
             return Ok(Arc::clone(link));
         }
         // A host that never answered in this session is asked once; one that did is waited for.
-        let patience = if self.locked() || run.check_mode() { PATIENCE } else { Duration::ZERO };
+        let patience = if self.locked() || run.check_mode() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
         if !run.check_mode() && run.journal.is_some() {
             let who = controller_name();

@@ -92,44 +92,58 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step]) -> Result<Flow
         Ok(limits) => limits,
         Err(e) => return Ok(Flow::Broken(in_one_line(&e))),
     };
-    let began = run.state().stages.get(path).map(|known| known.hosts.clone());
-    let hosts = match began {
-        Some(hosts) => hosts,
-        None => {
-            let hosts = undecided(run, &instance.hosts);
-            if hosts.is_empty() {
-                end(run, path, StageEnd::Skipped("every host of it is decided".into())).await?;
-                return Ok(Flow::On);
-            }
-            if run.stopping() {
-                return Ok(Flow::Stopped);
-            }
-            let lost = unreachable(run, &hosts).await;
-            if !lost.is_empty() && too_many(run, path, instance, &limits, &lost) {
-                for (host, cause) in lost {
-                    decide(run, &host, path, Fate::Unreachable, cause).await?;
-                }
-                end(run, path, StageEnd::Failed).await?;
-                return Ok(Flow::Failed);
-            }
-            for (host, cause) in lost {
-                decide(run, &host, path, Fate::Unreachable, cause).await?;
-            }
-            let hosts = if stage.run_once { undecided(run, &hosts).into_iter().take(1).collect() } else { hosts };
-            let title = run
-                .loaded
-                .scope(Place {
-                    instance: Some(instance),
-                    ..Place::host(&hosts[0])
-                });
+    let began = run
+        .state()
+        .stages
+        .get(path)
+        .map(|known| known.hosts.clone())
+        .unwrap_or_default();
+    // A host that was decided when the stage began, and that a resume takes up again, comes after the others.
+    let new: Vec<HostName> = match (stage.run_once, began.is_empty()) {
+        (true, false) => Vec::new(),
+        _ => undecided(run, &instance.hosts)
+            .into_iter()
+            .filter(|host| !began.contains(host))
+            .collect(),
+    };
+    let hosts = if !began.is_empty() && new.is_empty() {
+        began
+    } else {
+        if new.is_empty() {
+            end(run, path, StageEnd::Skipped("every host of it is decided".into())).await?;
+            return Ok(Flow::On);
+        }
+        if run.stopping() {
+            return Ok(Flow::Stopped);
+        }
+        let lost = unreachable(run, &new).await;
+        if run.stopping() {
+            return Ok(Flow::Stopped);
+        }
+        let over = !lost.is_empty() && failed(run, path) + lost.len() > limits.max_fail;
+        for (host, cause) in lost {
+            decide(run, &host, path, Fate::Unreachable, cause).await?;
+        }
+        if over {
+            end(run, path, StageEnd::Failed).await?;
+            return Ok(Flow::Failed);
+        }
+        let mut hosts = began;
+        let new = undecided(run, &new);
+        hosts.extend(new.into_iter().take(if stage.run_once { 1 } else { usize::MAX }));
+        if let Some(first) = hosts.first() {
+            let title = run.loaded.scope(Place {
+                instance: Some(instance),
+                ..Place::host(first)
+            });
             run.emit(vec![Event::StageBegan {
                 stage: path.clone(),
                 title: plan::title(&run.loaded, &stage.name, &title),
                 hosts: hosts.clone(),
             }])
             .await?;
-            hosts
         }
+        hosts
     };
     let ended = run.state().stages.get(path).and_then(|known| known.end.clone());
     let flow = batches(run, instance, &taken, &hosts, &limits, ended == Some(StageEnd::Done)).await?;
@@ -190,7 +204,11 @@ async fn unreachable(run: &Run, hosts: &[HostName]) -> Vec<(HostName, String)> {
         }
         None
     };
-    join_all(hosts.iter().cloned().map(ping)).await.into_iter().flatten().collect()
+    join_all(hosts.iter().cloned().map(ping))
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Hosts that failed in this stage, or were lost before and first belong to it.
@@ -205,10 +223,6 @@ fn failed(run: &Run, path: &str) -> usize {
                 .is_some_and(|(stage, fate, _)| stage == path && !matches!(fate, Fate::Excluded | Fate::Unknown))
         })
         .count()
-}
-
-fn too_many(run: &Run, path: &str, _: &Instance<'_>, limits: &Limits, lost: &[(HostName, String)]) -> bool {
-    failed(run, path) + lost.len() > limits.max_fail
 }
 
 async fn batches(
@@ -235,7 +249,10 @@ async fn batches(
     for (index, size) in sizes.iter().enumerate() {
         let (batch, more) = rest.split_at((*size).min(rest.len()));
         rest = more;
-        let open = !replayed && undecided(run, batch).iter().any(|host| !through(run, path, host, steps));
+        let open = !replayed
+            && undecided(run, batch)
+                .iter()
+                .any(|host| !through(run, path, host, steps));
         if open {
             if run.stopping() {
                 return Ok(Flow::Stopped);
@@ -312,12 +329,19 @@ async fn one_batch(
     let mut held: HashSet<HostName> = HashSet::new();
     for stretch in stretches(steps, stage.lockstep) {
         let part = &steps[stretch];
-        let hosts: Vec<HostName> = undecided(run, batch).into_iter().filter(|h| !held.contains(h)).collect();
+        let hosts: Vec<HostName> = undecided(run, batch)
+            .into_iter()
+            .filter(|h| !held.contains(h))
+            .collect();
         if hosts.is_empty() {
             break;
         }
         let once = part.len() == 1 && (part[0].run_once || part[0].kind.name() == "pause");
-        let runners: Vec<HostName> = if once { runner(run, instance, part[0], &hosts) } else { hosts.clone() };
+        let runners: Vec<HostName> = if once {
+            runner(run, instance, part[0], &hosts)
+        } else {
+            hosts.clone()
+        };
         let walk = Walk {
             run,
             instance: Some(instance),
@@ -366,7 +390,13 @@ async fn one_batch(
         }
     }
     if !run.check_mode() {
-        join_all(batch.iter().filter_map(|host| run.host(host)).map(|on| async move { on.flush().await })).await;
+        join_all(
+            batch
+                .iter()
+                .filter_map(|host| run.host(host))
+                .map(|on| async move { on.flush().await }),
+        )
+        .await;
     }
     Ok(flow)
 }

@@ -3,9 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, StageEnd};
+use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, Segment, StageEnd};
 use crate::id::{HostName, JobId, Phase, RunId, Unit};
-use crate::kind::Segment;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,11 +195,13 @@ impl RunState {
             }
             Event::HostLost { host, cause } => self.host(host).lost = Some(cause.clone()),
             Event::StageBegan { stage, title, hosts } => {
-                self.stages.entry(stage.clone()).or_insert_with(|| StageState {
+                // Again after a resume, with hosts that were decided when it began.
+                let state = StageState {
                     title: title.clone(),
                     hosts: hosts.clone(),
                     end: None,
-                });
+                };
+                self.stages.insert(stage.clone(), state);
             }
             Event::StageEnded { stage, end } => {
                 self.stages
@@ -274,7 +275,14 @@ impl RunState {
                 let fate = self.host(host).fate.take().map(|(_, fate, _)| fate);
                 let whole = matches!(fate, Some(Fate::RolledBack | Fate::Broken));
                 let failed = |state: &UnitState| {
-                    matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                    matches!(
+                        &state.status,
+                        UnitStatus::Ended {
+                            outcome: Outcome::Failed,
+                            ignored: false,
+                            ..
+                        }
+                    )
                 };
                 let units: Vec<Unit> = self
                     .units
