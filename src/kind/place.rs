@@ -225,8 +225,8 @@ impl Placement {
     /// The result, as far as it is known from what was seen (`there`: it is as it should be).
     fn result(&self, report: &Report, there: bool) -> Value {
         let mut fields = Map::new();
-        let mut path = self.dest.as_str().to_owned();
         if self.tree {
+            let path = self.dest.as_str();
             fields.insert("dest".to_owned(), json!(path));
             fields.insert("path".to_owned(), json!(path));
             fields.insert("state".to_owned(), json!("directory"));
@@ -235,7 +235,7 @@ impl Placement {
             return Value::Object(fields);
         }
         let item = &self.items[0];
-        path = self.path(report);
+        let path = self.path(report);
         fields.insert("dest".to_owned(), json!(path));
         fields.insert("path".to_owned(), json!(path));
         fields.insert("state".to_owned(), json!("file"));
