@@ -9,7 +9,7 @@ mod place;
 mod text;
 
 pub(crate) use facts::facts;
-pub(crate) use frame::{OUTPUT_LIMIT, ack, jobs, join, lock, probe, state, status, tail, unlock, wait};
+pub(crate) use frame::{OUTPUT_LIMIT, ack, good_id, jobs, join, lock, probe, state, status, tail, unlock, wait};
 pub(crate) use place::{default_state_dir, good_path, look, owner, place};
 
 use crate::id::JobId;
