@@ -100,6 +100,16 @@ pub(crate) fn join(nonce: &str, folder: &str, fence: &str, epoch: i64) -> String
     )
 }
 
+/// Ids stand in shell text and file names as they are.
+pub(crate) fn good_id(id: &JobId) -> bool {
+    let id = id.as_str();
+    id.len() <= 128
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// Starts jobs in order; each is reported as sections `out`, `err`, `job INDEX STATE`.
 pub(crate) fn jobs(nonce: &str, jobs: &[Start<'_>]) -> Result<String, String> {
     let mut frame = format!("N={nonce} CAP={} stop=\n", OUTPUT_LIMIT + 1);

@@ -239,7 +239,8 @@ async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
     }
     let run = RunId::fresh();
     let fence = first.look(&LOGIN).await.unwrap().fence;
-    first.lock(&LOGIN, &[], &run, fence + 1, "one", false).await.unwrap();
+    first.lock(&LOGIN, &[], &run, fence + 1, "one", true).await.unwrap();
+    sh(&first, &LOGIN, "rm -f /root/effects").await;
     let id = job_id(&run, "long");
     let job = Job::new("echo begun >>/root/effects; sleep 600; echo ended >>/root/effects");
     let starts = [Start {
