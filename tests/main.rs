@@ -3,8 +3,11 @@
 mod fleet;
 
 mod barrier;
+mod r#become;
 mod interrupt;
 mod kill;
 mod lock;
+mod resume;
 mod rollback;
 mod unknown;
+mod unreachable;
