@@ -13,25 +13,18 @@ stages:
         shell: id -un >> {{ host_root }}/effects; id -un
         register: r
       - id: b
-        shell: echo {{ r.stdout }} >> {{ host_root }}/mine
+        shell: echo {{ r.stdout }} >> {{ host_root }}/var/mine
         become: false
       - id: c
         become_user: refit-plain
         shell: id -un > {{ host_root }}/var/plain
 "#;
 
-/// Each host logs in as refit-deploy, has a folder of that account's own, and becomes as `lines` say.
+/// Runs it with these variables in the inventory.
 fn run(fleet: &Fleet, max: &str, lines: &[(&str, &str)]) -> Ended {
     let book = fleet.write("who.yml", &WHO.replace("{MAX}", max));
     let mut inventory = std::fs::read_to_string(fleet.inventory()).unwrap();
     for (host, vars) in lines {
-        let user = vars
-            .split_whitespace()
-            .find_map(|v| v.strip_prefix("ansible_user="))
-            .unwrap_or("refit-deploy");
-        let at = fleet.root(host);
-        let chown = std::process::Command::new("chown").arg(user).arg(&at).status().unwrap();
-        assert!(chown.success());
         inventory = inventory.replace(&format!("{host} ansible_host"), &format!("{host} {vars} ansible_host"));
     }
     let path = fleet.path("who.ini");
@@ -49,11 +42,11 @@ fn with_and_without_a_password() {
     run(&fleet, "0", &lines).exits(0).says_not("ops-secret");
     for host in ["h1", "h2"] {
         assert_eq!(fleet.effects(host), ["root"]);
-        assert_eq!(fleet.read(host, "mine"), "root\n");
+        assert_eq!(fleet.read(host, "var/mine"), "root\n");
         assert_eq!(fleet.read(host, "var/plain"), "refit-plain\n");
     }
     use std::os::unix::fs::MetadataExt;
-    let owner = std::fs::metadata(fleet.root("h1").join("mine")).unwrap().uid();
+    let owner = std::fs::metadata(fleet.root("h1").join("var/mine")).unwrap().uid();
     assert_ne!(owner, 0, "the step without become ran as the login");
     let left = std::process::Command::new("grep")
         .args(["-rl", "ops-secret"])

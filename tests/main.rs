@@ -11,3 +11,5 @@ mod resume;
 mod rollback;
 mod unknown;
 mod unreachable;
+
+mod arrows;

@@ -135,7 +135,7 @@ steps:
     fleet.run(&book, &[]).exits(2);
     assert_eq!(seen(&fleet, "h1"), "x x x 3");
     let run = fleet.last_run();
-    assert_eq!(fleet.outcome(&run, "c/c@h1").replace("c/c", ""), "failed");
+    assert_eq!(fleet.outcome(&run, "until/c@h1"), "failed");
 }
 
 #[test]

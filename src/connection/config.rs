@@ -18,7 +18,7 @@ ForwardAgent no
 ForwardX11 no
 PermitLocalCommand no
 EscapeChar none
-LogLevel ERROR
+LogLevel INFO
 ServerAliveInterval 15
 ServerAliveCountMax 3
 TCPKeepAlive yes
@@ -71,10 +71,16 @@ pub(super) fn text(target: &Target, includes: &[PathBuf]) -> String {
 /// The files of user and system, or those that `-F` names, once their owner and mode were found good.
 pub(super) fn includes(target: &Target, home: Option<&Path>) -> Result<Vec<PathBuf>, ConnectError> {
     if !target.config_files.is_empty() {
-        for file in &target.config_files {
+        // ssh takes both words for "no file at all".
+        let none = [Path::new("/dev/null"), Path::new("none")];
+        let named = target
+            .config_files
+            .iter()
+            .filter(|file| !none.contains(&file.as_path()));
+        for file in named.clone() {
             trusted(file, home)?;
         }
-        return Ok(target.config_files.clone());
+        return Ok(named.cloned().collect());
     }
     let mut files = Vec::new();
     if let Some(home) = home {
@@ -91,12 +97,17 @@ pub(super) fn includes(target: &Target, home: Option<&Path>) -> Result<Vec<PathB
     Ok(files)
 }
 
-/// A file that decides what ssh runs belongs to us or root and is written by nobody else.
-fn trusted(file: &Path, home: Option<&Path>) -> Result<(), ConnectError> {
-    let path = match (file.strip_prefix("~"), home) {
+/// `~/` as ssh takes it.
+pub(super) fn expand(file: &Path, home: Option<&Path>) -> PathBuf {
+    match (file.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => file.to_owned(),
-    };
+    }
+}
+
+/// A file that decides what ssh runs belongs to us or root and is written by nobody else.
+fn trusted(file: &Path, home: Option<&Path>) -> Result<(), ConnectError> {
+    let path = expand(file, home);
     let bad = |why: String| ConnectError::new(Cause::Controller, format!("{}: {why}", path.display()));
     let meta = std::fs::metadata(&path).map_err(|error| bad(error.to_string()))?;
     let me = rustix::process::geteuid().as_raw();

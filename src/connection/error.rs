@@ -131,12 +131,18 @@ pub(crate) enum LockError {
 
 /// What OpenSSH printed, told apart. `via_jump`: a jump host was named in the inventory.
 pub(super) fn diagnose(address: &str, printed: &str, via_jump: bool) -> ConnectError {
+    let printed = printed.replace('\r', "");
+    let printed = printed.as_str();
     let has = |text: &str| printed.contains(text);
     let cause = if has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         Cause::HostKeyChanged
     } else if has("host key is known for") || has("Host key verification failed") {
         Cause::HostKeyUnknown
-    } else if has("UNKNOWN port 65535") {
+    } else if has("UNKNOWN port 65535")
+        || has("kex_exchange_identification")
+            && (has("ssh: connect to host") || has("Could not resolve hostname") || has("Permission denied"))
+    {
+        // The inner ssh spoke, and then the outer one found its pipe closed.
         Cause::JumpHost
     } else if has("Permission denied (")
         || has("Too many authentication failures")

@@ -42,6 +42,8 @@ pub(crate) struct Hub {
     home: Option<PathBuf>,
     next: AtomicU32,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Configuration files, and whether they speak of proxies.
+    proxies: Mutex<HashMap<PathBuf, bool>>,
     watcher: Mutex<Option<(Child, std::io::PipeWriter)>>,
     redactor: Redactor,
     /// Tells this process from any other that works for the same run.
@@ -83,6 +85,7 @@ impl Hub {
             home: std::env::home_dir(),
             next: AtomicU32::new(0),
             gates: Mutex::default(),
+            proxies: Mutex::default(),
             watcher: Mutex::new(Some((watcher, write))),
             redactor,
             instance: nonce(),
@@ -115,7 +118,7 @@ impl Hub {
     async fn master(&self, target: &Target) -> Result<(Arc<openssh::Session>, Master), ConnectError> {
         let deadline = Instant::now() + target.timeout;
         let includes = config::includes(target, self.home.as_deref())?;
-        let gate = self.gate(target);
+        let gate = self.gate(target, &includes).await?;
         let mut pause = Duration::from_millis(400);
         loop {
             let files = self.files(target, &includes)?;
@@ -159,9 +162,9 @@ impl Hub {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let file = |ending: &str| self.folder.path().join(format!("{number:x}{ending}"));
         let files = Files {
-            config: file("c"),
+            config: file(".c"),
             socket: file(""),
-            log: file("l"),
+            log: file(".l"),
         };
         std::fs::OpenOptions::new()
             .write(true)
@@ -173,17 +176,60 @@ impl Hub {
         Ok(files)
     }
 
-    /// The gate of the first hop.
-    fn gate(&self, target: &Target) -> Arc<Semaphore> {
+    /// The gate of the first hop. Where a configuration file speaks of proxies, ssh itself is asked what it makes of
+    /// them.
+    async fn gate(&self, target: &Target, includes: &[PathBuf]) -> Result<Arc<Semaphore>, ConnectError> {
         let hop = match target.jumps.first() {
             Some(jump) => jump.to_string(),
-            None => format!("{}:{}", target.address, target.port.unwrap_or(22)),
+            None => {
+                let direct = format!("{}:{}", target.address, target.port.unwrap_or(22));
+                if self.mentions_proxy(includes) {
+                    self.proxy(target, includes).await?.unwrap_or(direct)
+                } else {
+                    direct
+                }
+            }
         };
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        gates
+        Ok(gates
             .entry(hop)
             .or_insert_with(|| Arc::new(Semaphore::new(HANDSHAKES)))
-            .clone()
+            .clone())
+    }
+
+    fn mentions_proxy(&self, includes: &[PathBuf]) -> bool {
+        let mut known = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        includes.iter().any(|file| {
+            *known.entry(file.clone()).or_insert_with(|| {
+                let path = config::expand(file, self.home.as_deref());
+                let text = std::fs::read_to_string(path).unwrap_or_default().to_lowercase();
+                text.lines().map(str::trim_start).any(|line| {
+                    line.starts_with("proxy")
+                        || line
+                            .strip_prefix("include")
+                            .is_some_and(|files| !files.trim().starts_with("/etc/ssh/"))
+                })
+            })
+        })
+    }
+
+    async fn proxy(&self, target: &Target, includes: &[PathBuf]) -> Result<Option<String>, ConnectError> {
+        let files = self.files(target, includes)?;
+        let output = Command::new(&self.ssh)
+            .arg("-F")
+            .arg(&files.config)
+            .args(["-G", "--", &target.address])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| ConnectError::new(Cause::Controller, format!("ssh: {error}")))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        let hop = value("proxyjump ")
+            .and_then(|jumps| jumps.split(',').next())
+            .or_else(|| value("proxycommand "));
+        Ok(hop.filter(|hop| *hop != "none").map(str::to_owned))
     }
 
     fn announce(&self, pid: u32) {

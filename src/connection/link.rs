@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::id::RunId;
 use crate::job;
-use crate::kind::{Facts, Output, Probe};
+use crate::job::{Facts, Output, Probe};
 use crate::secret::Redactor;
 
-use super::Target;
 use super::error::{Cause, ConnectError, Lost, ProbeError};
 use super::master::Master;
 use super::shell::{Broken, Reach, SECTION_LIMIT, Section, Shell, nonce};
+use super::{Look, Target};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Account {
@@ -25,6 +25,8 @@ pub(crate) enum Account {
 
 /// What a short exchange may take.
 pub(super) const SHORT: Duration = Duration::from_secs(30);
+/// The least that opening a shell may take, however short the limit for connecting.
+pub(super) const LEAST: Duration = Duration::from_secs(5);
 /// A probe without a limit of its own.
 const PROBE: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,8 @@ pub(crate) struct Link {
     slots: Mutex<HashMap<Account, Arc<tokio::sync::Mutex<Slot>>>>,
     pub(super) lease: Mutex<Option<Arc<Lease>>>,
     pub(super) leases: AtomicU64,
+    /// What the last look at the state folder found; the lock does not look again.
+    pub(super) looked: Mutex<Option<(Account, Look)>>,
 }
 
 /// The shell of one account and what its first frame said.
@@ -92,6 +96,7 @@ impl Link {
             slots: Mutex::default(),
             lease: Mutex::default(),
             leases: AtomicU64::new(0),
+            looked: Mutex::default(),
         }
     }
 
@@ -115,7 +120,7 @@ impl Link {
         if let Some(shell) = slot.shell.take() {
             return Ok(shell);
         }
-        let limit = self.target.timeout.max(SHORT);
+        let limit = self.target.timeout.max(LEAST);
         let mut shell = match Shell::open(&self.reach, account, &self.target.sudo, &self.target.shell, limit).await {
             Ok(shell) => shell,
             Err(error) => return Err(self.explain(error).await),
@@ -161,10 +166,19 @@ impl Link {
                 text: format!("{} ({})", lost.text, self.redactor.clean(&error.text)),
                 hint: None,
             },
-            None => ConnectError {
-                text: self.redactor.clean(&error.text),
-                ..error
-            },
+            None => {
+                let said = self.master.as_ref().map_or(String::new(), Master::said);
+                let text = if said.is_empty() {
+                    error.text
+                } else {
+                    format!("{} (ssh: {said})", error.text)
+                };
+                ConnectError {
+                    text: self.redactor.clean(&text),
+                    cause: error.cause,
+                    hint: error.hint,
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::RunId;
 use crate::job;
-use crate::kind::Facts;
+use crate::job::Facts;
 
 use super::error::{Cause, Holder, LockError, Lost};
 use super::link::{Account, Lease, Link, SHORT, Slot};
@@ -96,7 +96,14 @@ impl Link {
             Some(folder) => folder.clone(),
             None => self.slot(account).lock().await.own_state_dir(),
         };
-        self.look_at(account, facts).await
+        let look = self.look_at(account, facts).await?;
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some((account.clone(), look.clone()));
+        Ok(look)
+    }
+
+    fn looked(&self, account: &Account) -> Option<Look> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        (looked.0 == *account).then_some(looked.1)
     }
 
     async fn look_at(&self, account: &Account, facts: Facts) -> Result<Look, Lost> {
@@ -202,10 +209,13 @@ impl Link {
         controller: &str,
         takeover: bool,
     ) -> Result<Held, LockError> {
-        let look = self.look(holder).await.map_err(|lost| match lost.cause {
-            Some(Cause::StateDir) => LockError::StateDir(lost.text),
-            _ => LockError::Lost(lost),
-        })?;
+        let look = match self.looked(holder) {
+            Some(look) => look,
+            None => self.look(holder).await.map_err(|lost| match lost.cause {
+                Some(Cause::StateDir) => LockError::StateDir(lost.text),
+                _ => LockError::Lost(lost),
+            })?,
+        };
         if !look.state.problems.is_empty() {
             return Err(LockError::StateDir(look.state.problems.join("; ")));
         }
@@ -247,13 +257,12 @@ impl Link {
             }
             refused => {
                 slot.shell = Some(shell);
+                drop(slot);
                 Err(match refused {
-                    Answer::Held(Some(mut holder)) => {
-                        holder.live = look
-                            .holder
-                            .as_ref()
-                            .is_some_and(|seen| seen.live && seen.run == holder.run);
-                        LockError::HeldBy(holder)
+                    Answer::Held(Some(mut found)) => {
+                        let seen = self.look(holder).await?.holder;
+                        found.live = seen.is_some_and(|seen| seen.live && seen.run == found.run);
+                        LockError::HeldBy(found)
                     }
                     Answer::Stale(fence) => LockError::Stale { fence },
                     other => LockError::StateDir(other.to_string()),
@@ -327,6 +336,12 @@ impl Link {
         let (folder, apart) = self.folder(slot, account, lease);
         if *account == lease.holder {
             return self.take_lock(shell, lease, &lease.state_dir, false, &[]).await;
+        }
+        if !job::good_path(&folder) {
+            return Ok(Answer::Bad(format!(
+                "`{}` cannot be a state folder",
+                folder.escape_debug()
+            )));
         }
         if apart {
             let answer = self.take_lock(shell, lease, &folder, false, &[]).await?;

@@ -29,6 +29,7 @@ pub(super) struct Master {
     pid: Option<u32>,
     ended: watch::Receiver<Option<String>>,
     socket: PathBuf,
+    log: PathBuf,
     /// Dropping it ends the master.
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -77,10 +78,6 @@ impl Master {
         if let Some(pid) = pid {
             announce(pid);
         }
-        let said = |log: &Path| {
-            let bytes = std::fs::read(log).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).trim().to_owned()
-        };
         // The socket is there once the master is authenticated and listens.
         let mut pause = Duration::from_millis(4);
         while !files.socket.exists() {
@@ -118,6 +115,7 @@ impl Master {
             pid,
             ended,
             socket: files.socket.clone(),
+            log: files.log.clone(),
             _stop: stop,
         })
     }
@@ -125,6 +123,11 @@ impl Master {
     #[cfg(test)]
     pub(super) fn pid(&self) -> Option<u32> {
         self.pid
+    }
+
+    /// What ssh has printed so far.
+    pub(super) fn said(&self) -> String {
+        said(&self.log)
     }
 
     /// Resolves when the master has ended.
@@ -144,6 +147,11 @@ impl Master {
         let _ = tokio::time::timeout(Duration::from_secs(3), ended.wait_for(Option::is_some)).await;
         let _ = std::fs::remove_file(socket);
     }
+}
+
+fn said(log: &Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 /// TERM, so that the server is told, then KILL.

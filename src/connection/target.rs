@@ -145,6 +145,25 @@ impl fmt::Display for Jump {
     }
 }
 
+/// The text of a variable.
+struct Text {
+    name: &'static str,
+    text: String,
+    at: Option<Span>,
+    secret: bool,
+}
+
+impl Text {
+    /// For a message.
+    fn shown(&self) -> String {
+        if self.secret {
+            "<secret>".to_owned()
+        } else {
+            self.text.escape_debug().to_string()
+        }
+    }
+}
+
 /// Reads variables and keeps what is wrong with them.
 struct Reader<'a, G> {
     get: &'a G,
@@ -169,47 +188,51 @@ impl<G: Fn(&str) -> Option<Var>> Reader<'_, G> {
         &mut self.errors[last]
     }
 
-    fn text(&mut self, names: &[&'static str]) -> Option<(&'static str, String, Option<Span>)> {
+    fn text(&mut self, names: &[&'static str]) -> Option<Text> {
         let (name, var) = self.first(names)?;
-        match &var.value {
-            Value::String(text) if text.is_empty() => None,
-            Value::String(text) => Some((name, text.clone(), var.at)),
-            Value::Number(number) => Some((name, number.to_string(), var.at)),
+        let text = match &var.value {
+            Value::String(text) if text.is_empty() => return None,
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
             _ => {
                 let host = self.host.clone();
                 self.error(var.at.as_ref(), format!("{name} of {host} must be text"));
-                None
+                return None;
             }
-        }
+        };
+        Some(Text {
+            name,
+            text,
+            at: var.at,
+            secret: var.secret,
+        })
     }
 
     /// Text that `good` accepts.
     fn checked(&mut self, names: &[&'static str], good: impl Fn(&str) -> bool) -> Option<String> {
-        let (name, text, at) = self.text(names)?;
-        if good(&text) {
-            return Some(text);
+        let found = self.text(names)?;
+        if good(&found.text) {
+            return Some(found.text);
         }
-        let host = self.host.clone();
-        self.error(
-            at.as_ref(),
-            format!("`{}` cannot be the {name} of {host}", text.escape_debug()),
-        );
+        let message = format!("`{}` cannot be the {} of {}", found.shown(), found.name, self.host);
+        self.error(found.at.as_ref(), message);
         None
     }
 
     fn number(&mut self, names: &[&'static str], range: std::ops::RangeInclusive<u64>) -> Option<u64> {
-        let (name, text, at) = self.text(names)?;
-        match text.trim().parse() {
+        let found = self.text(names)?;
+        match found.text.trim().parse() {
             Ok(number) if range.contains(&number) => Some(number),
             _ => {
-                let host = self.host.clone();
                 let message = format!(
-                    "`{}` cannot be the {name} of {host}: it must be a number from {} to {}",
-                    text.escape_debug(),
+                    "`{}` cannot be the {} of {}: it must be a number from {} to {}",
+                    found.shown(),
+                    found.name,
+                    self.host,
                     range.start(),
                     range.end()
                 );
-                self.error(at.as_ref(), message);
+                self.error(found.at.as_ref(), message);
                 None
             }
         }
@@ -262,21 +285,18 @@ impl Target {
         };
         let kind = kind(&mut reader);
         refusals(&mut reader, kind);
-        let address = match reader.text(&["ansible_host", "ansible_ssh_host"]) {
-            Some((name, text, at)) => {
-                let bare = text
-                    .strip_prefix('[')
-                    .and_then(|rest| rest.strip_suffix(']'))
-                    .unwrap_or(&text)
-                    .to_owned();
-                if !good_address(&bare) {
-                    let message = format!("`{}` cannot be the {name} of {host}", text.escape_debug());
-                    reader.error(at.as_ref(), message);
-                }
-                bare
-            }
-            None => host.as_str().to_owned(),
+        let bare = |text: &str| {
+            let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            inner.unwrap_or(text).to_owned()
         };
+        let address = reader.checked(&["ansible_host", "ansible_ssh_host"], |text| good_address(&bare(text)));
+        let address = address.map_or_else(|| host.as_str().to_owned(), |text| bare(&text));
+        if host.as_str().starts_with('-') {
+            reader.error(
+                None,
+                format!("the host name `{}` begins with `-`", host.as_str().escape_debug()),
+            );
+        }
         if kind == Kind::Ssh && !good_address(&address) && reader.errors.is_empty() {
             reader
                 .error(
@@ -351,7 +371,7 @@ pub(crate) fn good_become_user(user: &str) -> bool {
 }
 
 fn kind<G: Fn(&str) -> Option<Var>>(reader: &mut Reader<'_, G>) -> Kind {
-    let Some((_, text, at)) = reader.text(&["ansible_connection"]) else {
+    let Some(Text { text, at, .. }) = reader.text(&["ansible_connection"]) else {
         return Kind::Ssh;
     };
     match text.strip_prefix("ansible.builtin.").unwrap_or(&text) {
@@ -378,7 +398,7 @@ fn refusals<G: Fn(&str) -> Option<Var>>(reader: &mut Reader<'_, G>, kind: Kind) 
             &["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"],
             "log in with a key",
         );
-        if let Some((_, text, at)) = reader.text(&["ansible_ssh_executable"])
+        if let Some(Text { text, at, .. }) = reader.text(&["ansible_ssh_executable"])
             && !matches!(text.as_str(), "ssh" | "/usr/bin/ssh")
         {
             let message = format!("ansible_ssh_executable of {}: known, not built yet", reader.host);
@@ -403,7 +423,7 @@ fn refusals<G: Fn(&str) -> Option<Var>>(reader: &mut Reader<'_, G>, kind: Kind) 
 }
 
 fn sudo<G: Fn(&str) -> Option<Var>>(reader: &mut Reader<'_, G>) -> Sudo {
-    if let Some((name, text, at)) = reader.text(&["ansible_become_method"])
+    if let Some(Text { name, text, at, .. }) = reader.text(&["ansible_become_method"])
         && !matches!(
             text.as_str(),
             "sudo" | "ansible.builtin.sudo" | "community.general.sudo"
@@ -437,7 +457,7 @@ fn sudo<G: Fn(&str) -> Option<Var>>(reader: &mut Reader<'_, G>) -> Sudo {
     };
     let exe = reader.checked(&["ansible_become_exe", "ansible_sudo_exe"], good_program);
     let mut flags = Vec::new();
-    if let Some((name, text, at)) = reader.text(&["ansible_become_flags", "ansible_sudo_flags"]) {
+    if let Some(Text { name, text, at, .. }) = reader.text(&["ansible_become_flags", "ansible_sudo_flags"]) {
         for flag in text.split_whitespace() {
             let letters = flag.strip_prefix('-').unwrap_or("");
             // We give these ourselves where they are right.
@@ -472,7 +492,7 @@ fn read_arguments<G: Fn(&str) -> Option<Var>>(
     arguments: &mut Arguments,
     notes: &mut Vec<Diagnostic>,
 ) {
-    let Some((_, text, at)) = reader.text(&[name]) else {
+    let Some(Text { text, at, .. }) = reader.text(&[name]) else {
         return;
     };
     let known = arguments.notes.len();

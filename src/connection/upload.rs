@@ -2,10 +2,10 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kind::{Upload, UploadFrom};
+use crate::job::{Upload, UploadFrom};
 
 use super::error::{Cause, Lost, UploadError};
-use super::link::{Account, Link, SHORT};
+use super::link::{Account, LEAST, Link};
 use super::shell::{Channel, SECTION_LIMIT, marker, nonce};
 
 /// Up to here a text goes as a word of a frame, which saves opening a channel.
@@ -76,7 +76,7 @@ impl Link {
         let text = format!(
             "umask 077; if cat >{part} && [ \"$(sha256sum <{part})\" = \"{sha}  -\" ] && mv -f {part} {file}; then r=good; else r=bad; rm -f {part}; fi; printf \"\\n\\036{id} $r\\n\""
         );
-        let limit = self.target.timeout.max(SHORT);
+        let limit = self.target.timeout.max(LEAST);
         let mut channel = Channel::open(
             &self.reach,
             account,

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::run::{Halt, Run};
-use super::steps::Walk;
+use super::steps::{Walk, in_one_line};
+use serde_json::Value;
+
 use crate::event::Event;
 use crate::id::{HostName, Phase, Unit};
 use crate::kind::{Done, Failure};
@@ -39,60 +41,90 @@ pub(crate) async fn hold(
         for_all: false,
     };
     for step in guard {
-        let asked = if step.run_once { &hosts[..hosts.len().min(1)] } else { hosts };
+        let asked = if step.run_once {
+            &hosts[..hosts.len().min(1)]
+        } else {
+            hosts
+        };
         for host in asked {
-            let unit = Unit {
-                stage: instance.path.clone(),
-                phase: Phase::Guard,
-                step: step.id.clone(),
-                host: host.clone(),
-                item: None,
+            let scope = plan::unit_scope(&run.loaded, walk.place(host).with_step(step), None);
+            let items = match plan::items(&run.loaded, step, &scope) {
+                Ok(None) => vec![None],
+                Ok(Some(Ok(items))) => items.into_iter().map(Some).collect(),
+                Ok(Some(Err(names))) => return Ok(held(run, step, host, &format!("waits for {}", names.join(", ")))),
+                Err(e) => return Ok(held(run, step, host, &in_one_line(&e))),
             };
-            let limit = step.timeout.unwrap_or(LIMIT);
-            let begun = Instant::now();
-            let raw = loop {
-                match ask(&walk, host, step, &unit).await {
-                    None => break None,
-                    Some(Ok(done)) => break Some(Ok(done)),
-                    Some(Err(failure)) => {
-                        let left = limit.saturating_sub(begun.elapsed());
-                        if left.is_zero() || run.stopping() {
-                            break Some(Err(failure));
-                        }
-                        run.show(Event::Progress {
-                            unit: unit.clone(),
-                            text: format!(
-                                "guard does not hold: {}; {} s left",
-                                run.loaded.redactor.clean(&failure.message),
-                                left.as_secs()
-                            ),
-                            bytes: None,
-                        });
-                        tokio::time::sleep(BETWEEN.min(left)).await;
-                    }
+            let looped = step.loop_.is_some();
+            for (index, item) in items.into_iter().enumerate() {
+                let unit = walk.unit(host, step, looped.then_some(index));
+                if let Err(text) = one(&walk, host, step, &unit, item).await? {
+                    return Ok(held(run, step, host, &text));
                 }
-            };
-            let Some(raw) = raw else { continue };
-            if let Err(failure) = &raw {
-                return Ok(Guarded::Held(format!(
-                    "guard `{}` does not hold on {host}: {}",
-                    step.id,
-                    run.loaded.redactor.clean(&failure.message)
-                )));
             }
-            let ready = match plan::prepare(&run.loaded, walk.place(host), step, None) {
-                Ok(Prepared::Ready(ready)) => Some(ready),
-                _ => None,
-            };
-            walk.end(step, &unit, 0, None, begun, raw, ready.as_deref()).await?;
         }
     }
     Ok(Guarded::Holds)
 }
 
+fn held(run: &Run, step: &Step, host: &HostName, why: &str) -> Guarded {
+    Guarded::Held(format!(
+        "guard `{}` does not hold on {host}: {}",
+        step.id,
+        run.loaded.redactor.clean(why)
+    ))
+}
+
+/// One guard on one host (and item), asked again until it holds or its limit is over. Err: why it does not hold.
+async fn one(
+    walk: &Walk<'_>,
+    host: &HostName,
+    step: &Step,
+    unit: &Unit,
+    item: Option<(Value, bool)>,
+) -> Result<Result<(), String>, Halt> {
+    let run = walk.run;
+    let limit = step.timeout.unwrap_or(LIMIT);
+    let begun = Instant::now();
+    let raw = loop {
+        match ask(walk, host, step, unit, item.as_ref()).await {
+            None => return Ok(Ok(())),
+            Some(Ok(done)) => break done,
+            Some(Err(failure)) => {
+                let left = limit.saturating_sub(begun.elapsed());
+                if left.is_zero() || run.stopping() {
+                    return Ok(Err(failure.message));
+                }
+                run.show(Event::Progress {
+                    unit: unit.clone(),
+                    text: format!(
+                        "guard does not hold: {}; {} s left",
+                        run.loaded.redactor.clean(&failure.message),
+                        left.as_secs()
+                    ),
+                    bytes: None,
+                });
+                tokio::time::sleep(BETWEEN.min(left)).await;
+            }
+        }
+    };
+    let ready = match super::steps::prepared(walk, host, step, item.as_ref()) {
+        Ok(Prepared::Ready(ready)) => Some(ready),
+        _ => None,
+    };
+    let shown = item.filter(|(_, secret)| !secret).map(|(value, _)| value);
+    walk.end(step, unit, 0, shown, begun, Ok(raw), ready.as_deref()).await?;
+    Ok(Ok(()))
+}
+
 /// None: its `when` is false.
-async fn ask(walk: &Walk<'_>, host: &HostName, step: &Step, unit: &Unit) -> Option<Result<Done, Failure>> {
-    let ready = match super::steps::prepared(walk, host, step, None) {
+async fn ask(
+    walk: &Walk<'_>,
+    host: &HostName,
+    step: &Step,
+    unit: &Unit,
+    item: Option<&(Value, bool)>,
+) -> Option<Result<Done, Failure>> {
+    let ready = match super::steps::prepared(walk, host, step, item) {
         Ok(Prepared::Ready(ready)) => ready,
         Ok(Prepared::Skip(_)) => return None,
         Ok(Prepared::Pending(names)) => {

@@ -91,7 +91,9 @@ impl Host {
         controller: &str,
         takeover: bool,
     ) -> Result<Held, LockError> {
-        let held = link.lock(&self.holder, &self.others, run, epoch, controller, takeover).await?;
+        let held = link
+            .lock(&self.holder, &self.others, run, epoch, controller, takeover)
+            .await?;
         self.seen(|seen| {
             seen.held = Some((identity_text(&held.identity), held.boot_id.clone()));
             seen.locked = true;

@@ -1,7 +1,9 @@
 //! What happened in a run, as owned, serialisable events; the state of a run is a pure fold over them. No IO, no async.
 
+mod segment;
 mod state;
 
+pub(crate) use segment::{Segment, SegmentState};
 pub(crate) use state::{HostState, Intent, RunPhase, RunState, StageState, UnitState, UnitStatus};
 
 use std::collections::BTreeMap;
@@ -11,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{HostName, JobId, RunId, Unit};
-use crate::kind::Segment;
 
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -116,7 +117,9 @@ pub(crate) enum Event {
         kind: String,
     },
     /// Announced in a frame that ended before them: they never began, and the host said so.
-    Withdrawn { units: Vec<Unit> },
+    Withdrawn {
+        units: Vec<Unit>,
+    },
     Segment {
         unit: Unit,
         attempt: u32,
@@ -181,6 +184,9 @@ pub(crate) struct RunBegan {
     /// A run of `refit schema update`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<OneSchema>,
+    /// Check mode: nothing is changed, and nothing is journalled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) check: bool,
 }
 
 /// `refit schema update … --database NAME [--dir DIR] [--to V]`.

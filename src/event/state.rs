@@ -3,9 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, StageEnd};
+use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, Segment, StageEnd};
 use crate::id::{HostName, JobId, Phase, RunId, Unit};
-use crate::kind::Segment;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

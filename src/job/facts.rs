@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::kind::Facts;
+use super::Facts;
 
 use super::text;
 

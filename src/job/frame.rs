@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::{Job, Output, Probe};
 use crate::id::{JobId, RunId};
-use crate::kind::{Job, Output, Probe};
 
 use super::{JobState, Start, text};
 

@@ -6,14 +6,17 @@
 mod facts;
 mod frame;
 mod place;
+mod reach;
+mod script;
 mod text;
 
 pub(crate) use facts::facts;
 pub(crate) use frame::{OUTPUT_LIMIT, ack, jobs, join, lock, probe, state, status, tail, unlock, wait};
 pub(crate) use place::{default_state_dir, good_path, look, owner, place};
+pub(crate) use reach::{BoxFuture, Changing, Done, Failure, Reading};
+pub(crate) use script::{Facts, Job, Output, Probe, Upload, UploadFrom};
 
 use crate::id::JobId;
-use crate::kind::{Job, Output};
 
 /// What a host says of a job.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The state folder: where it is, whether it may be used, who holds it.
 
+use super::Facts;
 use crate::id::RunId;
-use crate::kind::Facts;
 
 use super::text;
 

@@ -24,6 +24,11 @@ fn began(hosts: &[&str]) -> Event {
         recipe: Digests::default(),
         plan: String::new(),
         version: "0".into(),
+<<<<<<< HEAD
+        check: false,
+=======
+        schema: None,
+>>>>>>> swap
     }))
 }
 

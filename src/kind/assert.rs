@@ -55,6 +55,14 @@ impl Kind for Assert {
         found
     }
 
+    fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let outcomes = params.expressions("that").into_iter();
+        outcomes
+            .filter_map(|node| context.templates.condition(node, context.scope).ok())
+            .flat_map(|outcome| outcome.pending)
+            .collect()
+    }
+
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {
         let said = params.text("fail_msg").or_else(|| params.text("msg"));
         for node in params.expressions("that") {

@@ -1,12 +1,13 @@
 //! Puts a file, a folder or a text from the controller onto a host.
 //!
 //!     - copy: { src: files/app.conf, dest: /etc/app/app.conf, owner: root, group: app, mode: "0640" }
-//!     - copy: { content: "{{ motd }}\n", dest: /etc/motd }
+//!     - copy: { content: "{{ motd }}", dest: /etc/motd }
 //!     - copy: { src: conf.d/, dest: /etc/app/conf.d }
 //!
 //! The destination's folder must be there (`dest` with a slash at its end, and a folder, are made). A folder is copied
 //! with what is below it; with a slash at the end of `src`, what is in it without itself. Links in it are followed.
-//! `content` that is a mapping or a list is written as JSON.
+//! `content` that is a mapping or a list is written as JSON. (As in Ansible, one newline at the end of a template is not part
+//! of its value: end the text with two, or use `template`.)
 //!
 //! A file is written beside its destination, gets owner and mode, is compared by sha256 and renamed, so that a reader sees
 //! the old one or the new one. What is not given stays as it was. A new file has what the umask leaves of 0666, or 0600

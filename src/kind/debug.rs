@@ -18,6 +18,14 @@ const PARAMS: &[Param] = &[
     Param::new("var", Ty::Expressions, "an expression whose value is shown"),
 ];
 
+/// The expression of `var`, and a node that renders to its value.
+fn variable(params: &Params) -> Option<(String, Node)> {
+    let node = *params.expressions("var").first()?;
+    let expression = node.text.clone().unwrap_or_default();
+    let wrapped = Node::string(node.span.clone(), format!("{{{{ {expression} }}}}"));
+    Some((expression, wrapped))
+}
+
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -54,15 +62,22 @@ impl Kind for Debug {
         true
     }
 
-    fn lint(&self, params: &Params, _context: &Context<'_>) -> Diagnostics {
+    fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
         let mut found = Diagnostics::default();
         if params.has("msg") && params.has("var") {
             found.push(params.error("var", "`debug` takes only one of `msg`, `var`"));
         }
         if params.expressions("var").len() > 1 {
             found.push(params.error("var", "`var` must be one expression, found a list"));
+        } else if let Some((_, node)) = variable(params) {
+            found.extend(context.render(&node).err());
         }
         found
+    }
+
+    fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let rendered = variable(params).and_then(|(_, node)| context.render(&node).ok());
+        rendered.map(|rendered| rendered.pending).unwrap_or_default()
     }
 
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {
@@ -70,14 +85,9 @@ impl Kind for Debug {
         if found.has_errors() {
             return Err(found);
         }
-        let (value, message) = match params.expressions("var").first() {
-            Some(node) => {
-                let expression = node.text.clone().unwrap_or_default();
-                let wrapped = Node {
-                    tag: None,
-                    ..Node::string(node.span.clone(), format!("{{{{ {expression} }}}}"))
-                };
-                let value = context.render(&wrapped)?.value;
+        let (value, message) = match variable(params) {
+            Some((expression, node)) => {
+                let value = context.render(&node)?.value;
                 let message = format!("{expression}: {}", shown(&value));
                 (value, message)
             }

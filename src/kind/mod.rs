@@ -20,15 +20,16 @@ mod tests;
 mod trial;
 mod upload;
 
-pub(crate) use action::{
-    Action, BoxFuture, Changing, Context, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Segment,
-    SegmentState, ShellAction, Upload, UploadFrom, Verdict,
-};
+pub(crate) use action::{Action, Context, DriveAction, ShellAction, Verdict};
 pub(crate) use list::{find, known_later, page, spelled};
-pub(crate) use params::{Given, Mode, Param, Params, Ty, parse_duration};
+pub(crate) use params::{Given, Mode, Param, Params, Ty};
 
 use std::path::PathBuf;
 
+// The words of every kind.
+pub(crate) use crate::job::{
+    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+};
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::Kind;
 use crate::template::Rendered;
-use crate::yaml::{Diagnostic, Diagnostics, Node, Span, Value};
+use crate::yaml::{Diagnostic, Diagnostics, Node, Span, Value, parse_duration};
 
 /// One parameter of a kind.
 #[derive(Clone, Copy, Debug)]
@@ -670,37 +670,9 @@ fn integer(value: &Json) -> Option<i64> {
 fn duration(value: &Json) -> Option<Duration> {
     match value {
         Json::Number(number) => Duration::try_from_secs_f64(number.as_f64()?).ok(),
-        Json::String(text) => parse_duration(text.trim()),
+        Json::String(text) => parse_duration(text).ok(),
         _ => None,
     }
-}
-
-/// `500ms`, `30s`, `5m`, `2h`, `1d`, several of these from long to short (`1m30s`), or a number of seconds.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: &[(&str, u64)] = &[
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let mut rest = text;
-    let mut total: u64 = 0;
-    let mut units = UNITS;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let at = units.iter().position(|(unit, _)| *unit == &rest[..end])?;
-        total = total.checked_add(number.checked_mul(units[at].1)?)?;
-        units = &units[at + 1..];
-        rest = &rest[end..];
-    }
-    (!text.is_empty()).then(|| Duration::from_millis(total))
 }
 
 fn mode(name: &str, node: &Node, value: &Json) -> Result<Mode, Diagnostic> {

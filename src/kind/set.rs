@@ -3,10 +3,10 @@
 //!     - set: { port: "{{ base_port + 1 }}", release_dir: "/srv/{{ version }}" }
 //!
 //! Every name is a variable's. A value keeps its type where it is wholly one `{{ expression }}`. It is worked out when the
-//! step's turn comes, and wins over variables of inventory and playbook, but not over `-e`. The result has the variables in
-//! `ansible_facts`. Nothing is changed on the host. (Ansible calls this `set_fact`.)
+//! step's turn comes, and wins over variables of inventory and playbook, but not over `-e`. The result has the variables
+//! as its fields. Nothing is changed on the host. (Ansible calls this `set_fact`.)
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Action, Context, Done, Kind, Param, Params, list};
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -14,8 +14,15 @@ use crate::yaml::{Diagnostic, Diagnostics};
 pub(super) struct Set;
 pub(super) static KIND: Set = Set;
 
-/// Names that are no variables of their own.
+/// Names that are no variables of their own: fields that every result has, and what Refit binds itself.
 const RESERVED: &[&str] = &[
+    "changed",
+    "failed",
+    "skipped",
+    "results",
+    "msg",
+    "attempts",
+    "skip_reason",
     "hostvars",
     "groups",
     "group_names",
@@ -47,7 +54,7 @@ impl Kind for Set {
     }
 
     fn results(&self) -> &'static [&'static str] {
-        &["ansible_facts"]
+        &[]
     }
 
     fn free_names(&self) -> bool {
@@ -89,7 +96,7 @@ impl Kind for Set {
             .collect();
         Ok(Action::Answer(Ok(Done {
             changed: false,
-            result: json!({ "ansible_facts": facts }),
+            result: Value::Object(facts),
             diff: None,
             message: None,
         })))

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::trial::{Host, Place};
-use super::{Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict, find};
+use super::{Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict, find};
+use crate::event::Segment;
 
 /// A host that is a folder, for a kind that drives.
 struct Trial<'a> {
@@ -283,7 +284,7 @@ fn pause_waits_for_a_time_or_a_person() {
 fn set_gives_variables() {
     let done = answer("set", &json!({"a": 1, "b_2": ["x"]})).expect("set");
     assert!(!done.changed);
-    assert_eq!(done.result, json!({"ansible_facts": {"a": 1, "b_2": ["x"]}}));
+    assert_eq!(done.result, json!({"a": 1, "b_2": ["x"]}));
     let lint = |params| place().lint(find("set").expect("set"), &params);
     assert_eq!(
         lint(json!({"a-b": 1, "2x": 1, "hostvars": 1})),
@@ -303,10 +304,163 @@ fn debug_and_fail_say_it() {
     assert_eq!(done.result, json!({"msg": "x: 5"}));
     let done = answer("debug", &json!({"msg": [1, "a"]})).expect("debug");
     assert_eq!(done.message.as_deref(), Some("[\n  1,\n  \"a\"\n]"));
-    let lint = place().lint(find("debug").expect("debug"), &json!({"msg": "x", "var": "y"}));
+    let lint = place().lint(find("debug").expect("debug"), &json!({"msg": "x", "var": "true"}));
     assert_eq!(lint, ["`debug` takes only one of `msg`, `var`"]);
 
     let failure = answer("fail", &json!({"msg": "no room"})).expect_err("fail");
     assert_eq!(failure.message, "no room");
     assert_eq!(failure.result, json!({"msg": "no room"}));
+}
+
+/// Binds variables: a template, a secret, and the register of a step that has not run.
+fn scope() -> crate::template::Scope {
+    use crate::template::{Binding, Layer, Pending, Scope};
+    let mut layer = Layer::new();
+    layer.insert("port".to_owned(), Binding::Data(json!(7233)));
+    layer.insert("ready".to_owned(), Binding::Data(json!(true)));
+    layer.insert("evil".to_owned(), Binding::Data(json!("{{ port }}")));
+    layer.insert(
+        "token".to_owned(),
+        Binding::Secret(crate::secret::Secret::new("hunter2-canary")),
+    );
+    let fields: Option<&'static [&'static str]> = Some(&["rc"]);
+    let pending = Pending {
+        name: "r".to_owned(),
+        fields,
+    };
+    layer.insert("r".to_owned(), Binding::Pending(pending));
+    Scope::default().with(std::sync::Arc::new(layer))
+}
+
+fn templates(folder: &std::path::Path) -> Place {
+    Place {
+        scope: scope(),
+        ..Place::new("stage", folder)
+    }
+}
+
+#[test]
+fn a_template_is_rendered_and_placed() {
+    for host in Host::all() {
+        let play = tempfile::tempdir().expect("folder");
+        let place = templates(play.path());
+        let kind = find("template").expect("template");
+        let params = json!({"src": "app.conf.j2", "dest": format!("{}/", host.text("etc")), "mode": "0640"});
+        std::fs::write(play.path().join("app.conf.j2"), "port={{ port }}\nraw={{ evil }}\n").expect("write");
+        let action = place.shell(kind, &params);
+        let done = host
+            .apply(&*action)
+            .unwrap_or_else(|failure| panic!("{}", failure.message));
+        assert!(done.changed);
+        assert_eq!(done.result["path"], json!(host.text("etc/app.conf")));
+        assert_eq!(host.read("etc/app.conf"), "port=7233\nraw={{ port }}\n");
+        assert_eq!(host.mode("etc/app.conf"), 0o640);
+        assert!(super::trial::is_same(&host.check(&*action)));
+
+        std::fs::write(
+            play.path().join("app.conf.j2"),
+            "port={{ port }}\nmore={{ port + 1 }}\n",
+        )
+        .expect("write");
+        let params = json!({"src": "app.conf.j2", "dest": host.text("etc/app.conf")});
+        let action = place.shell(kind, &params);
+        let diff = super::trial::diff(host.check(&*action));
+        assert!(diff.contains("-raw={{ port }}\n+more=7234\n"), "{diff}");
+
+        std::fs::write(play.path().join("app.conf.j2"), "token={{ token }}\n").expect("write");
+        let action = place.shell(kind, &params);
+        assert_eq!(super::trial::diff(host.check(&*action)), "");
+        let script = action.apply(&host.facts).expect("job").script;
+        assert!(!script.contains("hunter2"));
+        host.apply(&*action)
+            .unwrap_or_else(|failure| panic!("{}", failure.message));
+        assert_eq!(host.read("etc/app.conf"), "token=hunter2-canary\n");
+        assert_eq!(host.mode("etc/app.conf"), 0o640, "what is there keeps its mode");
+    }
+}
+
+#[test]
+fn a_template_says_what_it_lacks_before_any_host_is_asked() {
+    let play = tempfile::tempdir().expect("folder");
+    let place = templates(play.path());
+    let kind = find("template").expect("template");
+    let params = json!({"src": "a.j2", "dest": "/etc/a"});
+    let missing = format!(
+        "cannot read {}: No such file or directory",
+        play.path().join("a.j2").display()
+    );
+    assert_eq!(place.lint(kind, &params), [missing]);
+    std::fs::write(play.path().join("a.j2"), "{{ prot }}").expect("write");
+    let found = place.lint(kind, &params).concat();
+    assert!(found.contains("prot") && found.contains("undefined"), "{found}");
+    std::fs::write(play.path().join("a.j2"), "{{ r.rc }}").expect("write");
+    assert!(place.lint(kind, &params).is_empty());
+    let known = super::trial::params(kind, &params).expect("params");
+    assert_eq!(place.with(|context| kind.waits(&known, context)), ["r"]);
+}
+
+#[test]
+fn assert_names_what_does_not_hold() {
+    let place = templates(std::path::Path::new("/"));
+    let kind = find("assert").expect("assert");
+    let ask = |params: Json| match place.action(kind, &params) {
+        Action::Answer(answer) => answer,
+        _ => panic!("no answer"),
+    };
+    let done = ask(json!({"that": ["ready", "port == 7233"], "success_msg": "fine"})).expect("holds");
+    assert!(!done.changed);
+    assert_eq!(done.message.as_deref(), Some("fine"));
+
+    let failure = ask(json!({"that": ["ready", "port > 8000", "not ready"]})).expect_err("fails");
+    assert_eq!(failure.message, "`port > 8000` does not hold");
+    assert_eq!(failure.result["assertion"], "port > 8000");
+    let failure = ask(json!({"that": "not ready", "fail_msg": "no"})).expect_err("fails");
+    assert_eq!(failure.message, "no (`not ready` does not hold)");
+    assert_eq!(failure.result["msg"], "no");
+
+    let lint = |params: Json| place.lint(kind, &params).concat();
+    assert!(lint(json!({"that": ["prot == 1"]})).contains("prot"));
+    assert!(!lint(json!({"that": ["port"]})).is_empty(), "a number is no condition");
+    assert!(lint(json!({"that": ["r.rc == 0"]})).is_empty());
+    assert!(!lint(json!({"that": ["r.rcc == 0"]})).is_empty());
+    let params = super::trial::params(kind, &json!({"that": ["r.rc == 0"]})).expect("params");
+    assert_eq!(place.with(|context| kind.waits(&params, context)), ["r"]);
+}
+
+#[test]
+fn debug_shows_a_variable() {
+    let place = templates(std::path::Path::new("/"));
+    let kind = find("debug").expect("debug");
+    let Action::Answer(Ok(done)) = place.action(kind, &json!({"var": "port"})) else {
+        panic!("no answer")
+    };
+    assert_eq!(done.message.as_deref(), Some("port: 7233"));
+    assert_eq!(done.result, json!({"msg": 7233}));
+    assert!(place.lint(kind, &json!({"var": "prot"})).concat().contains("prot"));
+}
+
+#[test]
+fn every_character_goes_through_every_shell() {
+    let source = crate::yaml::Source::new("play.yml", "x");
+    let at = crate::yaml::Span::new(&source, 0, 1);
+    let ascii: String = (1u8..128).map(char::from).collect();
+    let texts = [
+        ascii,
+        "\u{80}\u{a0}\u{2028}é😀".to_owned(),
+        String::new(),
+        "-n".to_owned(),
+        "~/x".to_owned(),
+        "a\n\n".to_owned(),
+        "'\\''\"$(id)`id`!{a,b}*?[x]#;&|<>".to_owned(),
+    ];
+    for host in Host::all() {
+        for text in &texts {
+            let word = super::sh::quote(text, &at).expect("quoted");
+            let script = format!("set -- {word}\nprintf '%s:%s.' $# \"$1\"");
+            let output = host.run(&script, &indexmap::IndexMap::new());
+            assert_eq!(output.stdout, format!("1:{text}."), "{}: {word}", host.shell[0]);
+        }
+    }
+    let error = super::sh::quote("a\0b", &at).expect_err("NUL");
+    assert_eq!(error.message, "a NUL character cannot be part of a command");
 }

@@ -88,6 +88,7 @@ pub(crate) struct Place {
     pub(crate) folder: PathBuf,
     pub(crate) environment: IndexMap<String, (String, bool)>,
     pub(crate) quiet: bool,
+    pub(crate) scope: Scope,
     pub(crate) databases: IndexMap<String, Arc<Database>>,
 }
 
@@ -99,6 +100,7 @@ impl Place {
             folder: folder.to_owned(),
             environment: IndexMap::new(),
             quiet: false,
+            scope: Scope::default(),
             databases: IndexMap::new(),
         }
     }
@@ -111,7 +113,7 @@ impl Place {
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,
-            scope: &Scope::default(),
+            scope: &self.scope,
             databases: &self.databases,
             database_names: &database_names,
             templates: &Templates::new(&self.folder, Redactor::default()),

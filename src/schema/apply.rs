@@ -8,7 +8,8 @@ use super::layout::Layout;
 use super::plan::State;
 use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
 use crate::database::{Database, Engine, Session};
-use crate::kind::{Changing, Done, Failure, Reading, Segment};
+use crate::event::Segment;
+use crate::job::{Changing, Done, Failure, Reading};
 
 /// What can be said of a directory without any database: each problem, and whether it is about `to`.
 pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, String)> {

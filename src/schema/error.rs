@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::database::DatabaseError;
-use crate::kind::Failure;
+use crate::job::Failure;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum SchemaError {

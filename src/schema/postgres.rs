@@ -8,7 +8,8 @@ use super::plan::{Part, Pending, State};
 use super::statement::{Look, Place};
 use super::{Plan, SchemaError};
 use crate::database::{Database, DatabaseError, Session};
-use crate::kind::{Changing, Segment, SegmentState};
+use crate::event::{Segment, SegmentState};
+use crate::job::Changing;
 
 /// Refit's own advisory lock in each database: `RFIT`, 1.
 const LOCK: (i32, i32) = (0x5246_4954, 1);
@@ -158,7 +159,7 @@ async fn rest(host: &dyn Changing, why: &str, how_long: Duration) -> Result<(), 
     host.progress(why);
     tokio::select! {
         () = tokio::time::sleep(how_long) => Ok(()),
-        () = host.cancelled() => Err(crate::kind::Failure::new(format!("stopped while it waited: {why}")).into()),
+        () = host.cancelled() => Err(crate::job::Failure::new(format!("stopped while it waited: {why}")).into()),
     }
 }
 
@@ -471,9 +472,9 @@ impl Update<'_> {
                 outcome = &mut running => return Ok(outcome.map_err(|e| (e, blockers))),
                 () = tokio::time::sleep(Duration::from_millis(700)) => {}
                 () = self.host.cancelled() => {
-                    let failure = crate::kind::Failure {
+                    let failure = crate::job::Failure {
                         unknown: true,
-                        ..crate::kind::Failure::new(format!("{name} goes on in the database (pid {pid}), and is not waited for any more"))
+                        ..crate::job::Failure::new(format!("{name} goes on in the database (pid {pid}), and is not waited for any more"))
                     };
                     return Err(failure.into());
                 }

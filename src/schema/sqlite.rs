@@ -6,7 +6,8 @@ use super::layout::Layout;
 use super::plan::{Pending, State};
 use super::{Plan, SchemaError};
 use crate::database::Database;
-use crate::kind::{Changing, Job, Output, Probe, Reading, Segment, SegmentState};
+use crate::event::{Segment, SegmentState};
+use crate::job::{Changing, Job, Output, Probe, Reading};
 
 /// Text as SQL.
 fn text(value: &str) -> String {

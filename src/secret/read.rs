@@ -40,15 +40,23 @@ pub(crate) fn from_file(path: &Path) -> Result<(Secret, Option<String>), SecretE
     let bytes = Zeroizing::new(std::fs::read(path).map_err(fail)?);
     let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
     let what = format!("the secret file {}", path.display());
-    let warning = (mode & 0o007 != 0)
-        .then(|| format!("everybody can read {what} (mode {:04o}): chmod o= {}", mode & 0o7777, path.display()));
+    let warning = (mode & 0o007 != 0).then(|| {
+        format!(
+            "everybody can read {what} (mode {:04o}): chmod o= {}",
+            mode & 0o7777,
+            path.display()
+        )
+    });
     Ok((decode(&bytes, &what)?, warning))
 }
 
 pub(crate) fn from_env(name: &str) -> Result<Secret, SecretError> {
     use std::os::unix::ffi::OsStringExt as _;
     let value = std::env::var_os(name).ok_or_else(|| SecretError::NoVariable(name.to_owned()))?;
-    decode(&Zeroizing::new(value.into_vec()), &format!("the environment variable {name}"))
+    decode(
+        &Zeroizing::new(value.into_vec()),
+        &format!("the environment variable {name}"),
+    )
 }
 
 /// What `/bin/sh -c text` prints, run in `folder` without input; its errors go to ours.
@@ -71,18 +79,18 @@ pub(crate) fn from_command(text: &str, folder: &Path) -> Result<Secret, SecretEr
 /// Asks on the terminal, without echo.
 pub(crate) fn from_prompt(text: &str) -> Result<Secret, SecretError> {
     let question = format!("{}: ", text.trim_end().trim_end_matches(':'));
-    let answer = rpassword::prompt_password(question).map_err(|error| {
-        match std::fs::File::open("/dev/tty") {
-            Err(_) => SecretError::NoTerminal,
-            Ok(_) => SecretError::Prompt(error),
-        }
+    let answer = rpassword::prompt_password(question).map_err(|error| match std::fs::File::open("/dev/tty") {
+        Err(_) => SecretError::NoTerminal,
+        Ok(_) => SecretError::Prompt(error),
     })?;
     decode(&Zeroizing::new(answer.into_bytes()), "the answer")
 }
 
 fn decode(bytes: &[u8], what: &str) -> Result<Secret, SecretError> {
     let text = std::str::from_utf8(bytes).map_err(|_| SecretError::NotText(what.to_owned()))?;
-    let text = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
+    let text = text
+        .strip_suffix('\n')
+        .map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
     if text.is_empty() {
         return Err(SecretError::Empty(what.to_owned()));
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::place::Place;
 use super::scope::{Binding, Scope};
 use super::syntax::{self, Compiled, Mode};
-use super::value::{Absent, Halt, Locals, Missing, Res, Said, Val, Waiting, said};
 use super::value::Within;
+use super::value::{Absent, Halt, Locals, Missing, Res, Said, Val, Waiting, said};
 use super::{Arenas, Templates};
 use crate::yaml::{Diagnostic, Node, Source, Span, Value, did_you_mean};
 
@@ -75,12 +75,7 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn new(
-        templates: &'a Templates,
-        scope: &'a Scope,
-        arenas: &'a Arenas,
-        place: Place<'a>,
-    ) -> Engine<'a> {
+    pub(super) fn new(templates: &'a Templates, scope: &'a Scope, arenas: &'a Arenas, place: Place<'a>) -> Engine<'a> {
         Engine {
             templates,
             scopes: RefCell::new(vec![scope]),
@@ -304,7 +299,7 @@ impl<'a> Engine<'a> {
         let open = self.open.borrow();
         let first = open.iter().position(|o| o.key == key)?;
         let ring = &open[first..];
-        let again = label.map_or_else(|| used.0.slice(&used.1), |l| l);
+        let again = label.unwrap_or_else(|| used.0.slice(&used.1));
         let mut names: Vec<&str> = ring.iter().map(|o| o.label.as_str()).collect();
         if names[0].is_empty() {
             names[0] = again;
@@ -332,17 +327,30 @@ impl<'a> Engine<'a> {
     }
 
     /// Renders a template file that an `include` or the template kind names.
-    pub(super) fn render_file(&self, source: Arc<Source>, scope: usize, locals: Option<&Rc<Locals<'a>>>) -> Res<'a, Val<'a>> {
+    pub(super) fn render_file(
+        &self,
+        source: Arc<Source>,
+        scope: usize,
+        locals: Option<&Rc<Locals<'a>>>,
+    ) -> Res<'a, Val<'a>> {
         self.nested(|| {
             let source = self.arenas.files.add(source);
             let place = Place::File(source);
+            if source.text.starts_with("#jinja2:") {
+                let halt = said("`#jinja2:` options at the top of a template: known, not built yet");
+                return Err(self.fail_at(halt, place, &(0..8)));
+            }
             let code = self.compile(&source.text, Mode::File, place)?;
             let mut frame = Frame::new(scope, place);
             if let Some(locals) = locals {
                 frame.root = Locals::below(locals);
                 frame.locals = RefCell::new(Rc::clone(&frame.root));
             }
-            self.text_of(&frame, &code.body)
+            let text = self.text_of(&frame, &code.body)?;
+            Ok(match locals {
+                Some(_) => text,
+                None => keep_newlines(text, &source.text),
+            })
         })
     }
 
@@ -401,7 +409,7 @@ impl<'a> Engine<'a> {
         let keys = self.keys(value).unwrap_or_default();
         let help = did_you_mean(field, keys.iter().map(String::as_str)).map(|h| format!("did you mean `{h}`?"));
         let message = match value {
-            Val::List(_) | Val::Tuple(_) | Val::Str(_) if field.parse::<i64>().is_ok() => {
+            list if self.is_list(list) && field.parse::<i64>().is_ok() => {
                 format!("`{base}` has no element {field}")
             }
             other => format!("`{base}` is {} and has no `{field}`", other.kind()),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::engine::{Engine, Frame, SIZE};
 use super::filter;
 use super::place::Place;
-use super::syntax::{Arg, Const, Expr, For, Macro, Stmt, Target, What};
+use super::syntax::{Arg, Binary, Const, Expr, For, Macro, Stmt, Target, What};
 use super::test;
 use super::value::{Absent, Closure, Halt, Key, Locals, Loop, Missing, Res, Val, Waiting, said, say};
 use crate::yaml::Source;
@@ -82,7 +82,14 @@ impl<'a> Engine<'a> {
             Stmt::Emit(expr) => {
                 let value = self.eval(frame, expr)?;
                 self.set_here(frame.place, &expr.range);
-                out.push(if value.is_no_else() { value } else { self.defined(value)? });
+                if let Val::Method(_) | Val::Function(_) = value {
+                    self.text(&value).map_err(|h| self.fail(h))?;
+                }
+                out.push(if value.is_no_else() {
+                    value
+                } else {
+                    self.defined(value)?
+                });
             }
             Stmt::Do(expr) => {
                 self.eval(frame, expr)?;
@@ -167,11 +174,7 @@ impl<'a> Engine<'a> {
             Target::Many(targets) => {
                 let items = self.elements(&value)?;
                 if items.len() != targets.len() {
-                    return Err(self.fail(said(format!(
-                        "{} names for {} values",
-                        targets.len(),
-                        items.len()
-                    ))));
+                    return Err(self.fail(said(format!("{} names for {} values", targets.len(), items.len()))));
                 }
                 for (target, item) in targets.iter().zip(items) {
                     self.assign(frame, target, item)?;
@@ -276,7 +279,10 @@ impl<'a> Engine<'a> {
             _ => None,
         };
         for name in &names {
-            let folders = own.iter().cloned().chain([folder.join("templates"), folder.to_path_buf()]);
+            let folders = own
+                .iter()
+                .cloned()
+                .chain([folder.join("templates"), folder.to_path_buf()]);
             for path in folders.map(|f| f.join(name)).collect::<Vec<PathBuf>>() {
                 match std::fs::read_to_string(&path) {
                     Ok(text) => {
@@ -353,9 +359,12 @@ impl<'a> Engine<'a> {
                 here(&inner.range);
                 Ok(Val::Bool(!self.truth(&value)?))
             }
-            What::Neg(inner) => match self.known_or_pending(self.eval(frame, inner)?)? {
+            What::Neg(inner) => match self.defined(self.eval(frame, inner)?)? {
                 Val::Pending(w) => Ok(Val::Pending(w)),
-                Val::Int(i) => i.checked_neg().map(Val::Int).ok_or_else(|| said("the number is too large")),
+                Val::Int(i) => i
+                    .checked_neg()
+                    .map(Val::Int)
+                    .ok_or_else(|| said("the number is too large")),
                 Val::Float(f) => Ok(Val::Float(-f)),
                 Val::Bool(b) => Ok(Val::Int(-i128::from(b))),
                 other => say(format!("{} has no negative", other.kind())),
@@ -370,8 +379,11 @@ impl<'a> Engine<'a> {
                 if go_on { self.eval(frame, b) } else { Ok(left) }
             }
             What::Binary(op, a, b) => {
-                let left = self.known_or_pending(self.eval(frame, a)?)?;
-                let right = self.known_or_pending(self.eval(frame, b)?)?;
+                let operand = |expr: &Expr| match self.eval(frame, expr)? {
+                    value if *op == Binary::Concat && value.is_no_else() => Ok(value),
+                    value => self.defined(value),
+                };
+                let (left, right) = (operand(a)?, operand(b)?);
                 if matches!(left, Val::Pending(_)) || matches!(right, Val::Pending(_)) {
                     return Ok(nameless_pending());
                 }
@@ -379,9 +391,9 @@ impl<'a> Engine<'a> {
                 self.binary(*op, left, right)
             }
             What::Compare(first, rest) => {
-                let mut left = self.known_or_pending(self.eval(frame, first)?)?;
+                let mut left = self.defined(self.eval(frame, first)?)?;
                 for (op, right) in rest {
-                    let right = self.known_or_pending(self.eval(frame, right)?)?;
+                    let right = self.defined(self.eval(frame, right)?)?;
                     if matches!(left, Val::Pending(_)) || matches!(right, Val::Pending(_)) {
                         return Ok(nameless_pending());
                     }
@@ -430,7 +442,7 @@ impl<'a> Engine<'a> {
                 if matches!(value, Val::Undefined(_)) {
                     return Ok(value);
                 }
-                let key = self.known_or_pending(key)?;
+                let key = self.defined(key)?;
                 if let Val::Pending(_) = key {
                     return Ok(key);
                 }
@@ -459,7 +471,7 @@ impl<'a> Engine<'a> {
             What::Map(entries) => {
                 let mut dict = super::value::Dict::with_capacity(entries.len());
                 for (key, value) in entries {
-                    let key = self.known_or_pending(self.eval(frame, key)?)?;
+                    let key = self.defined(self.eval(frame, key)?)?;
                     if let Val::Pending(_) = key {
                         return Ok(key);
                     }
@@ -472,10 +484,6 @@ impl<'a> Engine<'a> {
 
     fn evaluate_all(&self, frame: &Frame<'a>, items: &[Expr]) -> Res<'a, Vec<Val<'a>>> {
         items.iter().map(|item| self.eval(frame, item)).collect()
-    }
-
-    fn known_or_pending(&self, value: Val<'a>) -> Res<'a, Val<'a>> {
-        self.defined(value)
     }
 
     fn attribute(
@@ -527,7 +535,7 @@ impl<'a> Engine<'a> {
         let mut values = Vec::with_capacity(4);
         for part in parts {
             values.push(match part {
-                Some(part) => self.known_or_pending(self.eval(frame, part)?)?,
+                Some(part) => self.defined(self.eval(frame, part)?)?,
                 None => Val::None,
             });
         }
@@ -539,19 +547,31 @@ impl<'a> Engine<'a> {
             Val::Int(i) => Ok(Some((*i).clamp(i64::MIN.into(), i64::MAX.into()) as i64)),
             other => say(format!("a slice takes integers, not {}", other.kind())),
         };
-        let (start, stop, step) = (number(&values[1])?, number(&values[2])?, number(&values[3])?.unwrap_or(1));
+        let (start, stop, step) = (
+            number(&values[1])?,
+            number(&values[2])?,
+            number(&values[3])?.unwrap_or(1),
+        );
         if step == 0 {
             return say("a slice's step cannot be 0");
         }
         if let Val::Str(text) = &values[0] {
             let chars: Vec<char> = text.chars().collect();
-            return Ok(Val::str(picked(chars.len(), start, stop, step).map(|i| chars[i]).collect::<String>()));
+            return Ok(Val::str(
+                picked(chars.len(), start, stop, step)
+                    .map(|i| chars[i])
+                    .collect::<String>(),
+            ));
         }
         if !self.is_list(&values[0]) {
             return say(format!("{} cannot be sliced", values[0].kind()));
         }
         let items = self.elements(&values[0])?;
-        Ok(Val::list(picked(items.len(), start, stop, step).map(|i| items[i].clone()).collect()))
+        Ok(Val::list(
+            picked(items.len(), start, stop, step)
+                .map(|i| items[i].clone())
+                .collect(),
+        ))
     }
 
     pub(super) fn args(&self, frame: &Frame<'a>, args: &[Arg]) -> Res<'a, Args<'a>> {
@@ -603,7 +623,7 @@ impl<'a> Engine<'a> {
         match callee {
             Val::Undefined(missing) => Err(Halt::Undefined(missing)),
             Val::Pending(waiting) => Ok(Val::Pending(waiting)),
-            Val::Function(name) => self.function(name, args),
+            Val::Function(name) => self.function(name, args, frame.scope),
             Val::Macro(closure) => self.nested(|| self.call_macro(frame, &closure, args)),
             Val::Method(method) => {
                 let (owner, name) = &*method;

@@ -13,14 +13,47 @@ use crate::yaml::did_you_mean;
 
 const BUILT: &[&str] = &["env", "file", "vars"];
 const NOT_BUILT: &[&str] = &[
-    "config", "csvfile", "dict", "dig", "fileglob", "first_found", "indexed_items", "ini", "inventory_hostnames",
-    "items", "lines", "list", "nested", "password", "pipe", "random_choice", "sequence", "subelements", "template",
-    "together", "unvault", "url", "varnames", "passwordstore", "hashi_vault", "k8s", "flattened", "cartesian",
-    "merge_variables", "random_string", "dnstxt", "redis", "etcd", "aws_ssm", "aws_secret", "onepassword", "bitwarden",
+    "config",
+    "csvfile",
+    "dict",
+    "dig",
+    "fileglob",
+    "first_found",
+    "indexed_items",
+    "ini",
+    "inventory_hostnames",
+    "items",
+    "lines",
+    "list",
+    "nested",
+    "password",
+    "pipe",
+    "random_choice",
+    "sequence",
+    "subelements",
+    "template",
+    "together",
+    "unvault",
+    "url",
+    "varnames",
+    "passwordstore",
+    "hashi_vault",
+    "k8s",
+    "flattened",
+    "cartesian",
+    "merge_variables",
+    "random_string",
+    "dnstxt",
+    "redis",
+    "etcd",
+    "aws_ssm",
+    "aws_secret",
+    "onepassword",
+    "bitwarden",
 ];
 
 impl<'a> Engine<'a> {
-    pub(super) fn function(&self, name: &str, args: Args<'a>) -> Res<'a, Val<'a>> {
+    pub(super) fn function(&self, name: &str, args: Args<'a>, scope: usize) -> Res<'a, Val<'a>> {
         let mut positional = Vec::with_capacity(args.positional.len());
         for value in args.positional {
             positional.push(self.force(value)?);
@@ -67,7 +100,7 @@ impl<'a> Engine<'a> {
                     range,
                 })))
             }
-            lookup => self.lookup(lookup, positional, args.named),
+            lookup => self.lookup(lookup, positional, args.named, scope),
         }
     }
 
@@ -87,13 +120,25 @@ impl<'a> Engine<'a> {
         if step == 0 || [start, stop, step].iter().any(|n| n.abs() > limit) {
             return say("`range`: the step is 0 or a number too large");
         }
-        let count = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
+        let count = if step > 0 {
+            (stop - start + step - 1) / step
+        } else {
+            (start - stop - step - 1) / -step
+        };
         let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         sized(count.saturating_mul(32))?;
-        Ok(Val::list((0..count as i128).map(|i| Val::Int(start + i * step)).collect()))
+        Ok(Val::list(
+            (0..count as i128).map(|i| Val::Int(start + i * step)).collect(),
+        ))
     }
 
-    fn lookup(&self, function: &str, mut args: Vec<Val<'a>>, named: Vec<(Arc<str>, Val<'a>)>) -> Res<'a, Val<'a>> {
+    fn lookup(
+        &self,
+        function: &str,
+        mut args: Vec<Val<'a>>,
+        named: Vec<(Arc<str>, Val<'a>)>,
+        scope: usize,
+    ) -> Res<'a, Val<'a>> {
         if args.is_empty() {
             return say(format!("`{function}` needs the name of a lookup"));
         }
@@ -124,10 +169,14 @@ impl<'a> Engine<'a> {
                 Val::Str(term) => term,
                 other => return say(format!("the lookup `{plugin}` takes text, not {}", other.kind())),
             };
-            match self.look_at(&plain, &term, &named) {
+            match self.look_at(&plain, &term, &named, scope) {
                 Ok(value) => found.push(value),
                 Err(Halt::Say(_)) if option("errors").and_then(Val::as_str) == Some("ignore") => {
-                    return Ok(if function == "lookup" { Val::None } else { Val::list(Vec::new()) });
+                    return Ok(if function == "lookup" {
+                        Val::None
+                    } else {
+                        Val::list(Vec::new())
+                    });
                 }
                 Err(other) => return Err(other),
             }
@@ -149,7 +198,7 @@ impl<'a> Engine<'a> {
         Ok(Val::list(found))
     }
 
-    fn look_at(&self, plugin: &str, term: &str, named: &[(Arc<str>, Val<'a>)]) -> Res<'a, Val<'a>> {
+    fn look_at(&self, plugin: &str, term: &str, named: &[(Arc<str>, Val<'a>)], scope: usize) -> Res<'a, Val<'a>> {
         let default = option(named, "default");
         match plugin {
             "env" => match std::env::var(term) {
@@ -162,12 +211,12 @@ impl<'a> Engine<'a> {
                     say(format!("the environment variable `{term}` is not text in UTF-8"))
                 }
             },
-            "vars" => match (self.variable(0, term)?, default) {
+            "vars" => match (self.variable(scope, term)?, default) {
                 (Some(value), _) => self.defined(value),
                 (None, Some(value)) => Ok(value.clone()),
                 (None, None) => {
                     let halt = said(format!("there is no variable `{term}`"));
-                    let keys = self.keys(&Val::Vars(0))?;
+                    let keys = self.keys(&Val::Vars(scope))?;
                     Err(match did_you_mean(term, keys.iter().map(String::as_str)) {
                         Some(near) => halt.help(format!("did you mean `{near}`?")),
                         None => halt,
@@ -187,7 +236,11 @@ impl<'a> Engine<'a> {
                     None => Ok(default),
                 };
                 let text = if flag("rstrip", true)? { text.trim_end() } else { &text };
-                Ok(Val::str(if flag("lstrip", false)? { text.trim_start() } else { text }))
+                Ok(Val::str(if flag("lstrip", false)? {
+                    text.trim_start()
+                } else {
+                    text
+                }))
             }
         }
     }

@@ -10,15 +10,60 @@ use super::print;
 use super::value::{Key, Loop, Res, Val, said, say};
 
 const TEXT: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "find", "format", "index", "isalnum", "isalpha",
-    "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper", "join", "ljust", "lower", "lstrip",
-    "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit",
-    "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "find",
+    "format",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isdecimal",
+    "isdigit",
+    "islower",
+    "isnumeric",
+    "isspace",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "upper",
+    "zfill",
 ];
 const LIST: &[&str] = &[
     "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
 ];
-const DICT: &[&str] = &["clear", "copy", "get", "items", "keys", "pop", "setdefault", "update", "values"];
+const DICT: &[&str] = &[
+    "clear",
+    "copy",
+    "get",
+    "items",
+    "keys",
+    "pop",
+    "setdefault",
+    "update",
+    "values",
+];
 const LOOP: &[&str] = &["changed", "cycle"];
 
 pub(super) fn exists<'a>(engine: &Engine<'a>, value: &Val<'a>, name: &str) -> bool {
@@ -128,7 +173,13 @@ fn text_method<'a>(call: &Call<'_, 'a>, text: &str) -> Res<'a, Val<'a>> {
         "title" => Val::str(title(text)),
         "swapcase" => Val::str(
             text.chars()
-                .map(|c| if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() })
+                .map(|c| {
+                    if c.is_uppercase() {
+                        c.to_lowercase().to_string()
+                    } else {
+                        c.to_uppercase().to_string()
+                    }
+                })
                 .collect::<String>(),
         ),
         "strip" | "lstrip" | "rstrip" => {
@@ -185,13 +236,21 @@ fn text_method<'a>(call: &Call<'_, 'a>, text: &str) -> Res<'a, Val<'a>> {
                 wanted = call.engine.elements(&first)?;
             }
             Val::Bool(wanted.iter().filter_map(Val::as_str).any(|w| {
-                if call.name == "startswith" { part.starts_with(w) } else { part.ends_with(w) }
+                if call.name == "startswith" {
+                    part.starts_with(w)
+                } else {
+                    part.ends_with(w)
+                }
             }))
         }
         "find" | "rfind" | "index" | "rindex" => {
             let (part, before) = call.window(text, 1)?;
             let wanted = call.text(0, "sub")?;
-            let found = if call.name.starts_with('r') { part.rfind(wanted) } else { part.find(wanted) };
+            let found = if call.name.starts_with('r') {
+                part.rfind(wanted)
+            } else {
+                part.find(wanted)
+            };
             match found {
                 Some(at) => Val::Int((before + part[..at].chars().count()) as i128),
                 None if call.name.ends_with("find") => Val::Int(-1),
@@ -232,7 +291,10 @@ fn text_method<'a>(call: &Call<'_, 'a>, text: &str) -> Res<'a, Val<'a>> {
         "zfill" | "ljust" | "rjust" | "center" => {
             let width = call.int(0, "width")?.unwrap_or(0).max(0) as usize;
             sized(width)?;
-            let fill = call.optional_text(1, "fillchar")?.and_then(|f| f.chars().next()).unwrap_or(' ');
+            let fill = call
+                .optional_text(1, "fillchar")?
+                .and_then(|f| f.chars().next())
+                .unwrap_or(' ');
             Val::str(pad(text, width, fill, call.name))
         }
         "encode" => Val::str(text),
@@ -289,7 +351,8 @@ pub(super) fn split(text: &str, separator: Option<&str>, limit: Option<usize>, f
             let mut rest = text.trim();
             while !rest.is_empty() {
                 let cut = if from_right {
-                    rest.rfind(char::is_whitespace).map(|i| (i, i + rest[i..].chars().next().map_or(1, char::len_utf8)))
+                    rest.rfind(char::is_whitespace)
+                        .map(|i| (i, i + rest[i..].chars().next().map_or(1, char::len_utf8)))
                 } else {
                     rest.find(char::is_whitespace).map(|i| (i, i))
                 };
@@ -379,7 +442,11 @@ fn list_method<'a>(call: &Call<'_, 'a>, list: &Val<'a>) -> Res<'a, Val<'a>> {
             cell.borrow_mut().extend(more);
         }
         "insert" => {
-            let value = call.args.get(1).cloned().ok_or_else(|| said("`insert()` needs a position and a value"))?;
+            let value = call
+                .args
+                .get(1)
+                .cloned()
+                .ok_or_else(|| said("`insert()` needs a position and a value"))?;
             let mut items = cell.borrow_mut();
             let len = items.len();
             let index = at(call.int(0, "index")?.unwrap_or(0), len).clamp(0, len as i64);
@@ -427,15 +494,26 @@ fn dict_method<'a>(call: &Call<'_, 'a>, map: &Val<'a>) -> Res<'a, Val<'a>> {
         Ok(out)
     };
     match call.name {
-        "keys" => return Ok(Val::list(engine.entries(map)?.into_iter().map(|(k, _)| k.val()).collect())),
+        "keys" => {
+            return Ok(Val::list(
+                engine.entries(map)?.into_iter().map(|(k, _)| k.val()).collect(),
+            ));
+        }
         "values" => {
             return Ok(Val::list(
-                values()?.into_iter().map(|(_, v)| v).filter(|v| !matches!(v, Val::Omit)).collect(),
+                values()?
+                    .into_iter()
+                    .map(|(_, v)| v)
+                    .filter(|v| !matches!(v, Val::Omit))
+                    .collect(),
             ));
         }
         "items" => {
             return Ok(Val::list(
-                values()?.into_iter().map(|(k, v)| Val::Tuple(std::rc::Rc::new(vec![k.val(), v]))).collect(),
+                values()?
+                    .into_iter()
+                    .map(|(k, v)| Val::Tuple(std::rc::Rc::new(vec![k.val(), v])))
+                    .collect(),
             ));
         }
         "get" => {

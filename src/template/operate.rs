@@ -73,7 +73,9 @@ impl<'a> Engine<'a> {
             list if self.is_list(list) => {
                 let items = self.elements(list)?;
                 sized(items.len().saturating_mul(times))?;
-                Ok(Val::list(items.iter().cloned().cycle().take(items.len() * times).collect()))
+                Ok(Val::list(
+                    items.iter().cloned().cycle().take(items.len() * times).collect(),
+                ))
             }
             _ => Err(impossible(op, left, right)),
         }
@@ -108,7 +110,10 @@ impl<'a> Engine<'a> {
                 }
                 Ok(false)
             }
-            (other, _) => Err(said(format!("`in` looks into text, a list or a mapping, not into {}", other.kind()))),
+            (other, _) => Err(said(format!(
+                "`in` looks into text, a list or a mapping, not into {}",
+                other.kind()
+            ))),
         }
     }
 
@@ -187,8 +192,12 @@ impl<'a> Engine<'a> {
             (a, b) => {
                 let halt = said(format!("{} and {} have no order", a.kind(), b.kind()));
                 Err(match (a, b) {
-                    (Val::Str(_), b) if Number::of(b).is_some() => halt.help("make the text a number: `| int` or `| float`"),
-                    (a, Val::Str(_)) if Number::of(a).is_some() => halt.help("make the text a number: `| int` or `| float`"),
+                    (Val::Str(_), b) if Number::of(b).is_some() => {
+                        halt.help("make the text a number: `| int` or `| float`")
+                    }
+                    (a, Val::Str(_)) if Number::of(a).is_some() => {
+                        halt.help("make the text a number: `| int` or `| float`")
+                    }
                     _ => halt,
                 })
             }
@@ -307,7 +316,9 @@ fn arithmetic<'a>(op: Binary, a: Number, b: Number) -> Res<'a, Val<'a>> {
                 let r = a.wrapping_rem_euclid(b);
                 if b < 0 && r != 0 { q - 1 } else { q }
             }),
-            Binary::Rem => a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }),
+            Binary::Rem => a
+                .checked_rem(b)
+                .map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }),
             Binary::Pow if b >= 0 => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
             Binary::Pow => return Ok(Val::Float((a as f64).powf(b as f64))),
             Binary::Concat => None,

@@ -156,8 +156,8 @@ impl<T> Arena<T> {
         let position = self.len.get() + 1;
         self.len.set(position);
         let bucket = position.ilog2();
-        let cells = self.buckets[bucket as usize]
-            .get_or_init(|| (0..1_usize << bucket).map(|_| OnceCell::new()).collect());
+        let cells =
+            self.buckets[bucket as usize].get_or_init(|| (0..1_usize << bucket).map(|_| OnceCell::new()).collect());
         cells[position - (1 << bucket)].get_or_init(|| value)
     }
 }

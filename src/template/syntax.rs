@@ -179,7 +179,7 @@ pub(super) fn compile(text: &str, mode: Mode) -> Result<Compiled, Fault> {
         }
         Mode::Value | Mode::File => {
             let mut syntax = SyntaxConfig::builder();
-            syntax.trim_blocks(true);
+            syntax.trim_blocks(true).keep_trailing_newline(mode == Mode::File);
             let syntax = syntax.build().map_err(|e| reader.fault(&e))?;
             let root = parse(&source, "template", syntax).map_err(|e| reader.fault(&e))?;
             match &root {
@@ -220,7 +220,13 @@ fn hide_backslashes(text: &str) -> (String, Vec<(usize, usize)>) {
         out.push(stand_in);
         shifts.push((out.len(), stand_in.len_utf8() - old));
     };
-    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).chain(rest.find("{#")).min() {
+    while let Some(at) = rest
+        .find("{{")
+        .into_iter()
+        .chain(rest.find("{%"))
+        .chain(rest.find("{#"))
+        .min()
+    {
         let comment = rest[at..].starts_with("{#");
         let close = if comment {
             "#}"
@@ -293,7 +299,12 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn offset(&self, at: usize) -> usize {
-        let added: usize = self.shifts.iter().take_while(|(end, _)| *end <= at).map(|(_, n)| n).sum();
+        let added: usize = self
+            .shifts
+            .iter()
+            .take_while(|(end, _)| *end <= at)
+            .map(|(_, n)| n)
+            .sum();
         place::char_boundary(self.text, at.saturating_sub(added))
     }
 
@@ -326,7 +337,7 @@ impl Reader<'_> {
         Ok(match stmt {
             ast::Stmt::Template(template) => Stmt::Group(self.stmts(&template.children)?),
             ast::Stmt::EmitExpr(emit) => Stmt::Emit(self.expr(&emit.expr)?),
-            ast::Stmt::EmitRaw(raw) => Stmt::Raw(unhide(raw.raw).into()),
+            ast::Stmt::EmitRaw(raw) => Stmt::Raw(one_newline(unhide(raw.raw)).into()),
             ast::Stmt::ForLoop(each) => Stmt::For(Box::new(For {
                 target: self.target(&each.target)?,
                 iter: self.expr(&each.iter)?,
@@ -380,7 +391,10 @@ impl Reader<'_> {
             .iter()
             .map(|arg| match arg {
                 ast::Expr::Var(var) => Ok(var.id.into()),
-                other => Err(Fault::new(self.range(other.span()), "a macro's argument must be a name")),
+                other => Err(Fault::new(
+                    self.range(other.span()),
+                    "a macro's argument must be a name",
+                )),
             })
             .collect::<Result<_, Fault>>()?;
         Ok(Arc::new(Macro {
@@ -394,7 +408,9 @@ impl Reader<'_> {
     fn target(&self, target: &ast::Expr) -> Result<Target, Fault> {
         Ok(match target {
             ast::Expr::Var(var) => Target::Name(var.id.into()),
-            ast::Expr::Tuple(list) => Target::Many(list.items.iter().map(|t| self.target(t)).collect::<Result<_, _>>()?),
+            ast::Expr::Tuple(list) => {
+                Target::Many(list.items.iter().map(|t| self.target(t)).collect::<Result<_, _>>()?)
+            }
             ast::Expr::List(list) => Target::Many(list.items.iter().map(|t| self.target(t)).collect::<Result<_, _>>()?),
             ast::Expr::GetAttr(attr) => Target::Field(self.expr(&attr.expr)?, attr.name.into()),
             other => return Err(Fault::new(self.range(other.span()), "this cannot be assigned to")),
@@ -486,9 +502,21 @@ impl Reader<'_> {
                 }
                 What::Test(name.into(), self.boxed(&t.expr)?, self.args(&t.args)?)
             }
-            ast::Expr::GetAttr(attr) => What::Attr(self.boxed(&attr.expr)?, attr.name.into()),
-            ast::Expr::GetItem(item) => What::Item(self.boxed(&item.expr)?, self.boxed(&item.subscript_expr)?),
-            ast::Expr::Call(call) => What::Call(self.boxed(&call.expr)?, self.args(&call.args)?),
+            ast::Expr::GetAttr(attr) => {
+                let base = self.boxed(&attr.expr)?;
+                range.start = base.range.start;
+                What::Attr(base, attr.name.into())
+            }
+            ast::Expr::GetItem(item) => {
+                let base = self.boxed(&item.expr)?;
+                range.start = base.range.start;
+                What::Item(base, self.boxed(&item.subscript_expr)?)
+            }
+            ast::Expr::Call(call) => {
+                let callee = self.boxed(&call.expr)?;
+                range.start = callee.range.start;
+                What::Call(callee, self.args(&call.args)?)
+            }
             ast::Expr::List(list) => What::List(self.list(&list.items)?),
             ast::Expr::Tuple(list) => What::Tuple(self.list(&list.items)?),
             ast::Expr::Map(map) => What::Map(
@@ -508,12 +536,21 @@ impl Reader<'_> {
             ValueKind::None => Const::None,
             ValueKind::Bool => Const::Bool(value.is_true()),
             ValueKind::String => Const::Str(unhide(value.as_str().unwrap_or_default()).into()),
-            ValueKind::Number => match (value.is_integer(), i128::try_from(value.clone()), f64::try_from(value.clone())) {
+            ValueKind::Number => match (
+                value.is_integer(),
+                i128::try_from(value.clone()),
+                f64::try_from(value.clone()),
+            ) {
                 (true, Ok(int), _) => Const::Int(int),
                 (false, _, Ok(float)) => Const::Float(float),
                 _ => return Err(Fault::new(range.clone(), "a number that is too large")),
             },
-            kind => return Err(Fault::new(range.clone(), format!("a literal of the kind {kind} is not known here"))),
+            kind => {
+                return Err(Fault::new(
+                    range.clone(),
+                    format!("a literal of the kind {kind} is not known here"),
+                ));
+            }
         })
     }
 }
@@ -527,9 +564,21 @@ fn unhide(text: &str) -> String {
             if c == BACKSLASH {
                 return '\\';
             }
-            QUOTES.iter().find(|(_, stand_in)| *stand_in == c).map_or(c, |(quote, _)| *quote)
+            QUOTES
+                .iter()
+                .find(|(_, stand_in)| *stand_in == c)
+                .map_or(c, |(quote, _)| *quote)
         })
         .collect()
+}
+
+/// As Jinja: whatever ends a line in the source is one newline in the result.
+fn one_newline(text: String) -> String {
+    if text.contains('\r') {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        text
+    }
 }
 
 /// A dotted name without the space that may stand around its dots.
@@ -752,11 +801,11 @@ impl Walk<'_> {
 
     /// `hostvars[…].name` and `vars.name` read the variable too.
     fn through_peer(&mut self, base: &Expr, name: &str) {
-        let root = match &base.what {
-            What::Item(host, _) | What::Attr(host, _) => &host.what,
-            other => other,
+        let (root, wanted) = match &base.what {
+            What::Item(host, _) | What::Attr(host, _) => (&host.what, "hostvars"),
+            other => (other, "vars"),
         };
-        if matches!(root, What::Var(var) if &**var == "hostvars" || &**var == "vars") {
+        if matches!(root, What::Var(var) if &**var == wanted) {
             self.into.insert(name.to_owned());
         }
     }

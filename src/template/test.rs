@@ -11,17 +11,97 @@ use super::value::{Halt, Res, Val, said, say};
 use crate::yaml::did_you_mean;
 
 const KNOWN: &[&str] = &[
-    "all", "any", "boolean", "change", "changed", "contains", "defined", "divisibleby", "eq", "==", "equalto", "even",
-    "failed", "failure", "false", "falsy", "filter", "finished", "float", "ge", ">=", "greaterthan", "gt", ">", "in",
-    "integer", "iterable", "le", "<=", "lessthan", "lower", "lt", "<", "mapping", "match", "ne", "!=", "none", "null",
-    "number", "odd", "regex", "reachable", "sameas", "search", "sequence", "skip", "skipped", "string", "subset",
-    "issubset", "succeeded", "success", "successful", "superset", "issuperset", "test", "true", "truthy", "undefined",
-    "unreachable", "upper", "vault_encrypted", "version", "version_compare",
+    "all",
+    "any",
+    "boolean",
+    "change",
+    "changed",
+    "contains",
+    "defined",
+    "divisibleby",
+    "eq",
+    "==",
+    "equalto",
+    "even",
+    "failed",
+    "failure",
+    "false",
+    "falsy",
+    "filter",
+    "finished",
+    "float",
+    "ge",
+    ">=",
+    "greaterthan",
+    "gt",
+    ">",
+    "in",
+    "integer",
+    "iterable",
+    "le",
+    "<=",
+    "lessthan",
+    "lower",
+    "lt",
+    "<",
+    "mapping",
+    "match",
+    "ne",
+    "!=",
+    "none",
+    "null",
+    "number",
+    "odd",
+    "regex",
+    "reachable",
+    "sameas",
+    "search",
+    "sequence",
+    "skip",
+    "skipped",
+    "string",
+    "subset",
+    "issubset",
+    "succeeded",
+    "success",
+    "successful",
+    "superset",
+    "issuperset",
+    "test",
+    "true",
+    "truthy",
+    "undefined",
+    "unreachable",
+    "upper",
+    "vault_encrypted",
+    "version",
+    "version_compare",
 ];
 const NOT_BUILT: &[&str] = &[
-    "abs", "callable", "directory", "escaped", "exists", "file", "is_abs", "is_dir", "is_file", "is_link", "is_mount",
-    "is_same_file", "isnan", "link", "link_exists", "mount", "nan", "same_file", "started", "timedout", "uri", "url",
-    "urn", "ansible.utils.in_any_network",
+    "abs",
+    "callable",
+    "directory",
+    "escaped",
+    "exists",
+    "file",
+    "is_abs",
+    "is_dir",
+    "is_file",
+    "is_link",
+    "is_mount",
+    "is_same_file",
+    "isnan",
+    "link",
+    "link_exists",
+    "mount",
+    "nan",
+    "same_file",
+    "started",
+    "timedout",
+    "uri",
+    "url",
+    "urn",
+    "ansible.utils.in_any_network",
 ];
 
 pub(super) fn known(name: &str) -> Result<(), Fault> {
@@ -57,9 +137,12 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
     }
     let named = |wanted: &str| args.named.iter().find(|(n, _)| &**n == wanted).map(|(_, v)| v);
     let arg = |index: usize| {
-        positional
-            .get(index)
-            .ok_or_else(|| said(format!("`is {name}` needs {}", if index == 0 { "a value" } else { "another value" })))
+        positional.get(index).ok_or_else(|| {
+            said(format!(
+                "`is {name}` needs {}",
+                if index == 0 { "a value" } else { "another value" }
+            ))
+        })
     };
     let flag = |wanted: &str| match named(wanted) {
         Some(value) => engine.truth(value),
@@ -93,11 +176,18 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
         "lt" | "<" | "lessthan" => engine.order(&value, arg(0)?)? == Some(Ordering::Less),
         "gt" | ">" | "greaterthan" => engine.order(&value, arg(0)?)? == Some(Ordering::Greater),
         "le" | "<=" => matches!(engine.order(&value, arg(0)?)?, Some(Ordering::Less | Ordering::Equal)),
-        "ge" | ">=" => matches!(engine.order(&value, arg(0)?)?, Some(Ordering::Greater | Ordering::Equal)),
+        "ge" | ">=" => matches!(
+            engine.order(&value, arg(0)?)?,
+            Some(Ordering::Greater | Ordering::Equal)
+        ),
         "in" => engine.contains(arg(0)?, &value)?,
         "contains" => engine.contains(&value, arg(0)?)?,
         "subset" | "issubset" | "superset" | "issuperset" => {
-            let (small, large) = if name.ends_with("subset") { (&value, arg(0)?) } else { (arg(0)?, &value) };
+            let (small, large) = if name.ends_with("subset") {
+                (&value, arg(0)?)
+            } else {
+                (arg(0)?, &value)
+            };
             let large = engine.elements(large)?;
             for item in engine.elements(small)? {
                 if !filter::has(engine, &large, &item)? {
@@ -140,7 +230,9 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
             let regex = pattern(source, ignore, multi)?;
             match kind.as_str() {
                 "match" => regex.find(&text).is_some_and(|m| m.start() == 0),
-                "fullmatch" => regex.find(&text).is_some_and(|m| m.start() == 0 && m.end() == text.len()),
+                "fullmatch" => regex
+                    .find(&text)
+                    .is_some_and(|m| m.start() == 0 && m.end() == text.len()),
                 _ => regex.is_match(&text),
             }
         }
@@ -154,7 +246,11 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
                 Some(value) => engine.truth(value)?,
                 None => false,
             };
-            let kind = positional.get(3).or(named("version_type")).and_then(Val::as_str).unwrap_or_default();
+            let kind = positional
+                .get(3)
+                .or(named("version_type"))
+                .and_then(Val::as_str)
+                .unwrap_or_default();
             let (left, right) = (engine.text(&value)?, engine.text(arg(0)?)?);
             filter::version(&left, &right, &operator, strict, kind)?
         }

@@ -337,7 +337,11 @@ pub(super) fn python_float(f: f64) -> String {
 
 /// As Python's `repr` of text.
 pub(super) fn python_quoted(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for c in text.chars() {
         match c {

@@ -7,11 +7,10 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::messages::{ClusterInfo, HealthRequest, HealthResponse, Nothing, Serving, SystemInfo};
+use super::messages::{HealthRequest, HealthResponse, Nothing, Status, SystemInfo};
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const SYSTEM: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo";
-const CLUSTER: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetClusterInfo";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrpcError {
@@ -62,22 +61,18 @@ impl Peer {
 
     /// `grpc.health.v1`; the empty name stands for the server as a whole. A service that the server does not know is
     /// an error (NOT_FOUND).
-    pub(crate) async fn health(&mut self, service: &str) -> Result<Serving, GrpcError> {
+    pub(crate) async fn health(&mut self, service: &str) -> Result<Status, GrpcError> {
         let request = HealthRequest {
             service: service.to_owned(),
         };
         let response: HealthResponse = self.call(HEALTH, request).await?;
-        Ok(Serving::try_from(response.status).unwrap_or(Serving::Unknown))
+        Ok(Status::try_from(response.status).unwrap_or(Status::Unknown))
     }
 
     /// The version that is compiled into this very Temporal frontend. It answers from memory, also without a database.
     pub(crate) async fn temporal_version(&mut self) -> Result<String, GrpcError> {
         let response: SystemInfo = self.call(SYSTEM, Nothing {}).await?;
         Ok(response.server_version)
-    }
-
-    pub(crate) async fn cluster_info(&mut self) -> Result<ClusterInfo, GrpcError> {
-        self.call(CLUSTER, Nothing {}).await
     }
 
     async fn call<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, GrpcError>

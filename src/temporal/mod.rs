@@ -1,4 +1,4 @@
-//! What a server says of itself over gRPC: health, and Temporal's version and cluster.
+//! What a server says of itself over gRPC: health, and Temporal's version.
 //!
 //! Without TLS; gRPC with TLS is known, not built yet.
 
@@ -7,5 +7,5 @@ mod messages;
 #[cfg(test)]
 pub(crate) mod trial;
 
-pub(crate) use grpc::{GrpcError, Peer};
-pub(crate) use messages::{ClusterInfo, Serving};
+pub(crate) use grpc::Peer;
+pub(crate) use messages::Status;

@@ -12,8 +12,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_prost::ProstCodec;
 
-use super::messages::{ClusterInfo, Nothing, SystemInfo};
-use super::{GrpcError, Peer, Serving};
+use super::grpc::GrpcError;
+use super::messages::{Nothing, SystemInfo};
+use super::{Peer, Status};
 
 pub(crate) const FRONTEND: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
@@ -83,21 +84,14 @@ impl Service<http::Request<Body>> for Frontend {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let own = self.clone();
         Box::pin(async move {
-            let path = request.uri().path().to_owned();
-            let response = if path.ends_with("/GetSystemInfo") {
-                let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
-                grpc.unary(Version(own.0), request).await
-            } else {
-                let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
-                grpc.unary(Cluster(own.0), request).await
-            };
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::default());
+            let response = grpc.unary(Version(own.0), request).await;
             Ok(response)
         })
     }
 }
 
 struct Version(String);
-struct Cluster(String);
 
 impl Service<tonic::Request<Nothing>> for Version {
     type Response = tonic::Response<SystemInfo>;
@@ -115,38 +109,16 @@ impl Service<tonic::Request<Nothing>> for Version {
     }
 }
 
-impl Service<tonic::Request<Nothing>> for Cluster {
-    type Response = tonic::Response<ClusterInfo>;
-    type Error = tonic::Status;
-    type Future = std::future::Ready<Result<Self::Response, tonic::Status>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), tonic::Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: tonic::Request<Nothing>) -> Self::Future {
-        std::future::ready(Ok(tonic::Response::new(ClusterInfo {
-            server_version: self.0.clone(),
-            history_shard_count: 4,
-            supported_clients: [("temporal-go".to_owned(), "<2.0.0".to_owned())].into(),
-            ..ClusterInfo::default()
-        })))
-    }
-}
-
 const LIMIT: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn a_frontend_says_health_version_and_shards() {
+async fn a_frontend_says_health_and_version() {
     let server = Server::start("1.30.6").await;
     let mut peer = Peer::connect(&server.address.to_string(), LIMIT).await.expect("peer");
-    assert_eq!(peer.health(FRONTEND).await.expect("health"), Serving::Serving);
+    assert_eq!(peer.health(FRONTEND).await.expect("health"), Status::Serving);
     server.serving(false).await;
-    assert_eq!(peer.health(FRONTEND).await.expect("health"), Serving::NotServing);
+    assert_eq!(peer.health(FRONTEND).await.expect("health"), Status::NotServing);
     assert_eq!(peer.temporal_version().await.expect("version"), "1.30.6");
-    let cluster = peer.cluster_info().await.expect("cluster");
-    assert_eq!((cluster.history_shard_count, cluster.server_version.as_str()), (4, "1.30.6"));
-    assert_eq!(cluster.supported_clients["temporal-go"], "<2.0.0");
     let unknown = peer.health("no.such.Service").await.expect_err("an error").to_string();
     assert!(unknown.starts_with("NOT_FOUND"), "{unknown}");
 }
@@ -156,7 +128,11 @@ async fn what_is_no_server_is_an_error_in_plain_words() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let address = closed.local_addr().expect("address").to_string();
     drop(closed);
-    let error = Peer::connect(&address, LIMIT).await.err().expect("an error").to_string();
+    let error = Peer::connect(&address, LIMIT)
+        .await
+        .err()
+        .expect("an error")
+        .to_string();
     assert_eq!(error, "Connection refused");
     let error = Peer::connect("not an address", LIMIT).await.err().expect("an error");
     assert!(matches!(error, GrpcError::Address(_)), "{error}");

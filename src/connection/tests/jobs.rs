@@ -4,7 +4,7 @@ use super::super::{Account, Link, Start};
 use super::lab::{self, Sshd, job_id, locked};
 use crate::id::JobId;
 use crate::job::JobState;
-use crate::kind::{Job, Output, Upload, UploadFrom};
+use crate::job::{Job, Output, Upload, UploadFrom};
 
 const LOGIN: Account = Account::Login;
 
@@ -192,7 +192,7 @@ async fn a_job_outlives_its_controller_and_is_adopted() {
     let link = lab.link(&hub).await;
     link.lock(&LOGIN, &[], &run, 2, "test", false).await.unwrap();
     assert!(matches!(
-        link.status(&LOGIN, &[id.clone()]).await.unwrap()[0],
+        link.status(&LOGIN, std::slice::from_ref(&id)).await.unwrap()[0],
         JobState::Running
     ));
     assert!(matches!(start(&link, &id, &job).await, JobState::Running));

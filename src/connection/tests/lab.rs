@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::{Account, Hub, Link, Target, Var};
 use crate::id::{HostName, JobId, Phase, RunId, Unit};
-use crate::kind::{Output, Probe};
+use crate::job::{Output, Probe};
 use crate::secret::Redactor;
 
 pub(super) struct Sshd {

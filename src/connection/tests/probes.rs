@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Account, ProbeError};
 use super::lab::{self, Sshd, sh};
-use crate::kind::Probe;
+use crate::job::Probe;
 
 const LOGIN: Account = Account::Login;
 

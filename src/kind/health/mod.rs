@@ -42,11 +42,19 @@ const PARAMS: &[Param] = &[
     Param::new("http", Ty::Text, "URL that must answer"),
     Param::new("grpc", Ty::Text, "HOST:PORT whose gRPC health must be SERVING"),
     Param::new("command", Ty::Text, "command for /bin/sh that must end with 0"),
-    Param::new("status", Ty::Any, "with http: the status that is wanted, or a list of these; default 200"),
+    Param::new(
+        "status",
+        Ty::Any,
+        "with http: the status that is wanted, or a list of these; default 200",
+    ),
     Param::new("body", Ty::Regex, "with http: what the body must match"),
     Param::new("json", Ty::Map, "with http: path and value of fields of the body"),
     Param::new("service", Ty::Text, "with grpc: the name of the service"),
-    Param::new("version", Ty::Version, "with grpc or command: the version that must answer"),
+    Param::new(
+        "version",
+        Ty::Version,
+        "with grpc or command: the version that must answer",
+    ),
     Param::new(
         "from",
         Ty::Choice(&["controller", "host"]),
@@ -171,7 +179,11 @@ const SHOW: Duration = Duration::from_secs(10);
 
 impl Wait {
     fn shown(&self, seen: &str) -> String {
-        if self.quiet { "hidden (no_log)".to_owned() } else { seen.to_owned() }
+        if self.quiet {
+            "hidden (no_log)".to_owned()
+        } else {
+            seen.to_owned()
+        }
     }
 
     async fn wait(&self, host: &dyn Reading) -> Result<Done, Failure> {
@@ -222,7 +234,11 @@ impl Wait {
                     true => format!(" for {} of {}", show(stable), show(self.stable_for)),
                     false => String::new(),
                 };
-                host.progress(&format!("waiting for {}: {state}{so_far}, {} left", self.what, show(left)));
+                host.progress(&format!(
+                    "waiting for {}: {state}{so_far}, {} left",
+                    self.what,
+                    show(left)
+                ));
                 shown = (state, Instant::now());
             }
             tokio::select! {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::kind::http::{self, Answer, Call, Request};
 use crate::kind::sh::{environment, quote};
 use crate::kind::{Context, Failure, Output, Params, Probe, Reading};
-use crate::temporal::{Peer, Serving};
+use crate::temporal::{Peer, Status};
 use crate::yaml::Diagnostic;
 
 /// One answer, in the words that a person reads.
@@ -262,12 +262,12 @@ async fn ask(address: &str, service: &str, version: Option<&str>, limit: Duratio
     let word = serving.word();
     let Some(wanted) = version else {
         return match serving {
-            Serving::Serving => Seen::Well(word.into()),
+            Status::Serving => Seen::Well(word.into()),
             _ => Seen::Bad(word.into()),
         };
     };
     match peer.temporal_version().await {
-        Ok(version) if serving == Serving::Serving && same_version(&version, wanted) => {
+        Ok(version) if serving == Status::Serving && same_version(&version, wanted) => {
             Seen::Well(format!("{word}, {version}"))
         }
         Ok(version) => Seen::Bad(format!("{word}, {version}")),
@@ -344,7 +344,9 @@ impl Page {
             return Err(params.error("http", "`http` must begin with http:// or https://"));
         }
         if url.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(params.error("http", "`http` holds white space").help("use the filter `urlencode`"));
+            return Err(params
+                .error("http", "`http` holds white space")
+                .help("use the filter `urlencode`"));
         }
         let Some(wanted) = http::wanted(params)? else {
             return Ok(None);
@@ -400,7 +402,11 @@ impl Page {
         if !self.call.wanted.contains(&answer.status) {
             let start = answer.body.trim().lines().next().unwrap_or_default();
             let start: String = start.chars().take(100).collect();
-            return Seen::Bad(if start.is_empty() { status } else { format!("{status}: {start}") });
+            return Seen::Bad(if start.is_empty() {
+                status
+            } else {
+                format!("{status}: {start}")
+            });
         }
         if self.body.as_ref().is_some_and(|body| !body.is_match(&answer.body)) {
             return Seen::Bad(format!("{status}, and a body that does not match"));

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::KIND;
+use crate::event::Segment;
 use crate::kind::trial::{Host, Place};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Segment, Verdict,
+    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict,
 };
 use crate::temporal::trial::{FRONTEND, Server};
 
@@ -136,7 +137,10 @@ fn http(answer: Arc<Mutex<(u16, String)>>) -> SocketAddr {
 }
 
 fn page(status: u16, body: &str) -> String {
-    format!("http://{}/health", http(Arc::new(Mutex::new((status, body.to_owned())))))
+    format!(
+        "http://{}/health",
+        http(Arc::new(Mutex::new((status, body.to_owned()))))
+    )
 }
 
 fn closed() -> String {
@@ -168,10 +172,16 @@ async fn http_is_judged_by_status_body_and_json() {
         let fields = json!({"status": "ok", "version": "1.10", "port": "8080", "nodes[0].up": true});
         let seen = well(json!({"http": good, "from": from, "json": fields, "body": "\"ok\""})).await;
         assert_eq!(seen, "status 200, status ok, version 1.10, port 8080, nodes[0].up true");
-        assert_eq!(well(json!({"http": bad, "from": from, "status": [500, 503]})).await, "status 500");
+        assert_eq!(
+            well(json!({"http": bad, "from": from, "status": [500, 503]})).await,
+            "status 500"
+        );
 
         let failure = sick(json!({"http": bad, "from": from})).await;
-        assert!(failure.contains("the last answer was status 500: no database; no time left"), "{failure}");
+        assert!(
+            failure.contains("the last answer was status 500: no database; no time left"),
+            "{failure}"
+        );
         for (json, wanted) in [
             (json!({"version": "1.1"}), "version 1.10"),
             (json!({"version": 1.1}), "version 1.10"),
@@ -186,7 +196,10 @@ async fn http_is_judged_by_status_body_and_json() {
         let failure = sick(json!({"http": page(200, "<html>"), "from": from, "json": {"a": 1}})).await;
         assert!(failure.contains("a body that is no JSON"), "{failure}");
         let failure = sick(json!({"http": format!("http://{}/", closed()), "from": from})).await;
-        assert!(failure.to_lowercase().contains("refused") || failure.contains("connect"), "{failure}");
+        assert!(
+            failure.to_lowercase().contains("refused") || failure.contains("connect"),
+            "{failure}"
+        );
     }
 }
 
@@ -212,7 +225,10 @@ async fn grpc_is_judged_by_health_and_version() {
     let failure = sick(json!({"grpc": address, "service": FRONTEND})).await;
     assert!(failure.contains("the last answer was NOT_SERVING;"), "{failure}");
     let failure = sick(json!({"grpc": address, "service": FRONTEND, "version": "1.30.6"})).await;
-    assert!(failure.contains("the last answer was NOT_SERVING, 1.30.6;"), "{failure}");
+    assert!(
+        failure.contains("the last answer was NOT_SERVING, 1.30.6;"),
+        "{failure}"
+    );
     let failure = sick(json!({"grpc": closed(), "service": FRONTEND})).await;
     assert!(failure.contains("Connection refused"), "{failure}");
 }
@@ -222,14 +238,20 @@ async fn a_command_is_judged_by_its_end_and_its_version() {
     for from in ["controller", "host"] {
         assert_eq!(well(json!({"command": "true", "from": from})).await, "exit status 0");
         let failure = sick(json!({"command": "echo not yet >&2; exit 3", "from": from})).await;
-        assert!(failure.contains("the last answer was exit status 3: not yet;"), "{failure}");
+        assert!(
+            failure.contains("the last answer was exit status 3: not yet;"),
+            "{failure}"
+        );
         let version = "echo widget version v1.30.6-rc.1 built with go1.22";
         assert_eq!(
             well(json!({"command": version, "version": "1.30.6-rc.1", "from": from})).await,
             "1.30.6-rc.1"
         );
         let failure = sick(json!({"command": version, "version": "1.30.6", "from": from})).await;
-        assert!(failure.contains("the last answer was version 1.30.6-rc.1;"), "{failure}");
+        assert!(
+            failure.contains("the last answer was version 1.30.6-rc.1;"),
+            "{failure}"
+        );
         let failure = sick(json!({"command": "echo none", "version": "1", "from": from})).await;
         assert!(failure.contains("no version in what it printed"), "{failure}");
         let failure = sick(json!({"command": "kill -9 $$", "from": from})).await;
@@ -238,7 +260,8 @@ async fn a_command_is_judged_by_its_end_and_its_version() {
     let failure = sick(json!({"command": "sleep 60"})).await;
     assert!(failure.contains("no end after 1 s"), "{failure}");
     // The text is in no list of processes.
-    let seen = well(json!({"command": "tr '\\0' ' ' </proc/$$/cmdline | grep canary-7 && exit 1; true", "from": "host"}));
+    let seen =
+        well(json!({"command": "tr '\\0' ' ' </proc/$$/cmdline | grep canary-7 && exit 1; true", "from": "host"}));
     assert_eq!(seen.await, "exit status 0");
 }
 
@@ -253,13 +276,18 @@ async fn it_waits_until_it_is_well() {
     });
     let here = Here::new();
     let started = Instant::now();
-    let done = wait_on(&here, &json!({"http": url, "within": "10s"})).await.expect("well");
+    let done = wait_on(&here, &json!({"http": url, "within": "10s"}))
+        .await
+        .expect("well");
     assert!(started.elapsed() >= Duration::from_millis(1200));
     assert_eq!(done.result["seen"], "status 200");
     assert!(!done.changed);
     let said = here.said();
     assert_eq!(said.len(), 1, "said at each change, and no more: {said:?}");
-    assert!(said[0].starts_with(&format!("waiting for {url}: status 503: starting, ")), "{said:?}");
+    assert!(
+        said[0].starts_with(&format!("waiting for {url}: status 503: starting, ")),
+        "{said:?}"
+    );
     assert!(said[0].ends_with("s left"), "{said:?}");
 }
 
@@ -278,9 +306,18 @@ async fn a_bad_answer_begins_the_stable_time_anew() {
         done_flapping.store(true, Ordering::SeqCst);
     });
     let here = Here::new();
-    wait_on(&here, &json!({"http": url, "within": "20s", "stable_for": "2s"})).await.expect("well");
-    assert!(flapped.load(Ordering::SeqCst), "2 s had not passed before the bad answer");
-    assert!(started.elapsed() >= Duration::from_millis(4000), "{:?}", started.elapsed());
+    wait_on(&here, &json!({"http": url, "within": "20s", "stable_for": "2s"}))
+        .await
+        .expect("well");
+    assert!(
+        flapped.load(Ordering::SeqCst),
+        "2 s had not passed before the bad answer"
+    );
+    assert!(
+        started.elapsed() >= Duration::from_millis(4000),
+        "{:?}",
+        started.elapsed()
+    );
     let said = here.said();
     assert!(said.iter().any(|text| text.contains("status 500")), "{said:?}");
     assert!(said[0].contains("status 200, well for 0s of 2s"), "{said:?}");
@@ -307,7 +344,9 @@ async fn what_does_not_stay_well_is_sick() {
 async fn a_lost_connection_ends_no_wait() {
     let here = Here::new();
     here.lost.store(2, Ordering::SeqCst);
-    let done = wait_on(&here, &json!({"command": "true", "from": "host"})).await.expect("well");
+    let done = wait_on(&here, &json!({"command": "true", "from": "host"}))
+        .await
+        .expect("well");
     assert_eq!(done.result["seen"], "exit status 0");
     assert!(here.said()[0].contains("the connection broke"), "{:?}", here.said());
 }
@@ -317,9 +356,16 @@ async fn a_host_without_any_program_is_no_wait() {
     let mut here = Here::new();
     here.host.path = here.host.text("nothing");
     let started = Instant::now();
-    for given in [json!({"tcp": "127.0.0.1:1", "from": "host"}), json!({"http": "http://127.0.0.1:1/", "from": "host"})] {
+    for given in [
+        json!({"tcp": "127.0.0.1:1", "from": "host"}),
+        json!({"http": "http://127.0.0.1:1/", "from": "host"}),
+    ] {
         let failure = wait_on(&here, &given).await.expect_err("no program");
-        assert!(failure.message.contains("the host has no program"), "{}", failure.message);
+        assert!(
+            failure.message.contains("the host has no program"),
+            "{}",
+            failure.message
+        );
     }
     assert!(started.elapsed() < Duration::from_secs(10));
 }
@@ -333,9 +379,17 @@ async fn the_second_interrupt_ends_the_wait() {
         stop.notify_waiters();
     });
     let started = Instant::now();
-    let failure = wait_on(&here, &json!({"tcp": closed(), "within": "1h"})).await.expect_err("broken off");
+    let failure = wait_on(&here, &json!({"tcp": closed(), "within": "1h"}))
+        .await
+        .expect_err("broken off");
     assert!(started.elapsed() < Duration::from_secs(10));
-    assert!(failure.message.contains("was broken off: the last answer was Connection refused"), "{}", failure.message);
+    assert!(
+        failure
+            .message
+            .contains("was broken off: the last answer was Connection refused"),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test]
@@ -347,7 +401,10 @@ async fn check_mode_does_not_wait() {
     };
     let started = Instant::now();
     let verdict = action.check(&here).await;
-    assert!(matches!(verdict, Ok(Verdict::Differs { diff: None, .. })), "{verdict:?}");
+    assert!(
+        matches!(verdict, Ok(Verdict::Differs { diff: None, .. })),
+        "{verdict:?}"
+    );
     assert!(started.elapsed() < Duration::from_secs(1));
     assert!(action.limit().is_some_and(|limit| limit >= Duration::from_secs(3600)));
 }
@@ -379,17 +436,29 @@ fn mistakes_are_named() {
         (json!({"tcp": "-oProxyCommand=x:80"}), "is no HOST:PORT"),
         (json!({"grpc": "http://a:1"}), "is no HOST:PORT"),
         (json!({"http": "a:1"}), "must begin with http://"),
-        (json!({"http": "http://a", "version": "1.0"}), "`version` goes with `grpc` or `command`, not with `http`"),
+        (
+            json!({"http": "http://a", "version": "1.0"}),
+            "`version` goes with `grpc` or `command`, not with `http`",
+        ),
         (json!({"tcp": "a:1", "service": "x"}), "`service` goes with `grpc`"),
-        (json!({"grpc": "a:1", "tls": {}}), "`tls` of `health` is known, not built yet"),
+        (
+            json!({"grpc": "a:1", "tls": {}}),
+            "`tls` of `health` is known, not built yet",
+        ),
         (json!({"grpc": "a:1", "from": "host"}), "known, not built yet"),
-        (json!({"tcp": "a:1", "stable_for": "2m"}), "it cannot stay well for 2m within 1m"),
+        (
+            json!({"tcp": "a:1", "stable_for": "2m"}),
+            "it cannot stay well for 2m within 1m",
+        ),
         (json!({"http": "http://a", "json": {"a..b": 1}}), "is no path"),
         (json!({"http": "http://a", "status": 1000}), "`status` must be"),
     ];
     for (given, wanted) in cases {
         let found = place.lint(&KIND, &given);
-        assert!(found.iter().any(|message| message.contains(wanted)), "{given}: {found:?}");
+        assert!(
+            found.iter().any(|message| message.contains(wanted)),
+            "{given}: {found:?}"
+        );
     }
     for given in [
         json!({"tcp": "[::1]:80"}),

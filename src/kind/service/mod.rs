@@ -39,9 +39,8 @@ use serde_json::{Value, json};
 use super::{Action, Context, Done, Facts, Failure, Job, Kind, Output, Param, Params, Probe, ShellAction, Ty, Verdict};
 use crate::yaml::{Diagnostic, Diagnostics};
 
-pub(crate) struct ServiceKind;
-
-pub(crate) const KIND: ServiceKind = ServiceKind;
+pub(super) struct ServiceKind;
+pub(super) static KIND: ServiceKind = ServiceKind;
 
 const LIBRARY: &str = include_str!("service.sh");
 
@@ -49,26 +48,34 @@ const LIBRARY: &str = include_str!("service.sh");
 const LIMIT: u32 = 90;
 
 const PARAMS: &[Param] = &[
-    Param::required("name", Ty::Text, "The unit (`.service` may be left out), or a name of your own for `commands`."),
+    Param::required(
+        "name",
+        Ty::Text,
+        "the unit (`.service` may be left out), or a name of your own for `commands`",
+    ),
     Param::new(
         "state",
         Ty::Choice(&["started", "stopped", "restarted", "reloaded"]),
-        "What it should be; needed unless `enabled` is given.",
+        "what it should be; needed unless `enabled` is given",
     ),
-    Param::new("enabled", Ty::Bool, "Whether systemd starts it at boot."),
+    Param::new("enabled", Ty::Bool, "whether systemd starts it at boot"),
     Param::new(
         "manager",
         Ty::Choice(&["systemd", "commands"]),
-        "What starts and stops it; `systemd` is the default.",
+        "what starts and stops it; `systemd` is the default",
     ),
-    Param::new("commands", Ty::Map, "For `manager: commands`: {start, stop, status, pid}."),
+    Param::new(
+        "commands",
+        Ty::Map,
+        "for `manager: commands`: {start, stop, status, pid}",
+    ),
 ];
 
 const COMMANDS: &[Param] = &[
-    Param::required("start", Ty::Text, "Starts it."),
-    Param::required("stop", Ty::Text, "Stops it."),
-    Param::required("status", Ty::Text, "Ends with 0 if it runs."),
-    Param::new("pid", Ty::Text, "Prints its main process."),
+    Param::required("start", Ty::Text, "starts it"),
+    Param::required("stop", Ty::Text, "stops it"),
+    Param::required("status", Ty::Text, "ends with 0 if it runs"),
+    Param::new("pid", Ty::Text, "prints its main process"),
 ];
 
 impl Kind for ServiceKind {
@@ -89,7 +96,14 @@ impl Kind for ServiceKind {
     }
 
     fn later(&self) -> &'static [&'static str] {
-        &["daemon_reload", "daemon_reexec", "scope", "no_block", "sleep", "pattern"]
+        &[
+            "daemon_reload",
+            "daemon_reexec",
+            "scope",
+            "no_block",
+            "sleep",
+            "pattern",
+        ]
     }
 
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
@@ -259,7 +273,11 @@ impl ShellAction for Service {
             Some(false) => !matches!(unit, "enabled" | "enabled-runtime" | "linked" | "linked-runtime"),
         };
         if !enabled {
-            let word = if self.enabled == Some(true) { "enabled" } else { "disabled" };
+            let word = if self.enabled == Some(true) {
+                "enabled"
+            } else {
+                "disabled"
+            };
             let now = if unit.is_empty() { "unknown" } else { unit };
             diff.push(format!("{}: {now} -> {word}", self.name));
         }
@@ -300,7 +318,9 @@ impl ShellAction for Service {
             changed: did == "1",
             result: self.result(field(&output.stdout, "pid")),
             diff: None,
-            message: field(&output.stdout, "note").filter(|note| !note.is_empty()).map(str::to_owned),
+            message: field(&output.stdout, "note")
+                .filter(|note| !note.is_empty())
+                .map(str::to_owned),
         })
     }
 }

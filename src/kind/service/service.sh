@@ -175,9 +175,10 @@ start_commands() {
     printf '%s\n' $? >"$log.rc"
   } </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
   begin
-  while ! running; do
+  # A pid file is written in two steps: empty, it is not the new one yet.
+  while ! running || { [ -n "$REFIT_PID" ] && [ -z "$pid" ]; }; do
     if [ -s "$log.rc" ] && read -r rc <"$log.rc" && [ "$rc" != 0 ]; then unwell "start ended with exit status $rc"; fi
-    late && unwell "not running after $limit s"
+    late && unwell "not running after $limit s${REFIT_PID:+ (pid printed ${pid:-no process})}"
     nap
   done
   [ -z "$pid" ] || [ "$pid" != "$before" ] || unwell "process $pid is still the old one"

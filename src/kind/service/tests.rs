@@ -100,7 +100,10 @@ fn commands_start_stop_and_restart_a_real_process() {
         let done = site.done(&started);
         let first = site.pid();
         assert!(done.changed && alive(&first));
-        assert_eq!(done.result, json!({"name": "daemon", "state": "started", "pid": first.parse::<u32>().expect("pid")}));
+        assert_eq!(
+            done.result,
+            json!({"name": "daemon", "state": "started", "pid": first.parse::<u32>().expect("pid")})
+        );
         assert!(site.same(&started));
         assert!(!site.done(&started).changed);
         assert_eq!(site.pid(), first);
@@ -144,8 +147,11 @@ fn a_start_that_does_not_return_does_not_hang() {
     let site = Site::on(Host::new());
     site.sleeper();
     let mut given = site.given("started");
-    given["commands"]["start"] =
-        format!("cd {0}; echo $$ >pid; echo $$ >>pids; exec ./daemon", site.host.folder.path().display()).into();
+    given["commands"]["start"] = format!(
+        "cd {0}; echo $$ >pid; echo $$ >>pids; exec ./daemon",
+        site.host.folder.path().display()
+    )
+    .into();
     assert!(site.done(&given).changed);
     assert!(alive(&site.pid()));
     assert!(site.done(&site.given("stopped")).changed);
@@ -158,11 +164,20 @@ fn a_start_that_fails_shows_what_it_said() {
         given["commands"]["start"] = "echo no such database >&2; exit 7".into();
         given["commands"]["status"] = "echo not yet; false".into();
         let failure = message(site.run(&given));
-        assert!(failure.starts_with("service daemon: start ended with exit status 7"), "{failure}");
-        assert!(failure.contains("no such database") && failure.contains("not yet"), "{failure}");
+        assert!(
+            failure.starts_with("service daemon: start ended with exit status 7"),
+            "{failure}"
+        );
+        assert!(
+            failure.contains("no such database") && failure.contains("not yet"),
+            "{failure}"
+        );
         given["commands"]["start"] = "true".into();
         let failure = message(site.run(&given));
-        assert!(failure.starts_with("service daemon: not running after 3 s"), "{failure}");
+        assert!(
+            failure.starts_with("service daemon: not running after 3 s (pid printed no process)"),
+            "{failure}"
+        );
     }
 }
 
@@ -177,11 +192,15 @@ fn a_service_that_ends_at_once_is_not_started() {
 #[test]
 fn a_service_that_does_not_stop_is_a_failure() {
     let site = Site::on(Host::new());
-    site.host.write("daemon", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n", 0o755);
+    site.host
+        .write("daemon", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n", 0o755);
     site.done(&site.given("started"));
     let pid = site.pid();
     let failure = message(site.run(&site.given("restarted")));
-    assert!(failure.starts_with("service daemon: not stopped after 3 s"), "{failure}");
+    assert!(
+        failure.starts_with("service daemon: not stopped after 3 s"),
+        "{failure}"
+    );
     assert!(alive(&pid));
 }
 
@@ -199,7 +218,12 @@ fn the_old_executable_is_found_after_a_restart() {
         };
         flip("1.0-000000000000");
         let mut given = site.given("restarted");
-        let start = |tool: String| format!("cd {0}; {tool} 300 >/dev/null 2>&1 & echo $! >{0}/pid; echo $! >>{0}/pids", site.host.folder.path().display());
+        let start = |tool: String| {
+            format!(
+                "cd {0}; {tool} 300 >/dev/null 2>&1 & echo $! >{0}/pid; echo $! >>{0}/pids",
+                site.host.folder.path().display()
+            )
+        };
         given["commands"]["start"] = start(releases.join("current/bin/tool").display().to_string()).into();
         site.done(&given);
 
@@ -208,13 +232,21 @@ fn the_old_executable_is_found_after_a_restart() {
         given["commands"]["start"] = start(releases.join("1.0-000000000000/bin/tool").display().to_string()).into();
         let failure = message(site.run(&given));
         assert!(failure.starts_with("daemon still runs the old executable"), "{failure}");
-        assert!(failure.contains("runs release 1.0-000000000000 of tool, and 1.1-000000000000 is current"), "{failure}");
+        assert!(
+            failure.contains("runs release 1.0-000000000000 of tool, and 1.1-000000000000 is current"),
+            "{failure}"
+        );
         site.done(&site.given("stopped"));
 
         // Its file was replaced between start and look.
         let file = site.host.at("plain");
         std::fs::copy("/bin/sleep", &file).expect("copy");
-        given["commands"]["start"] = format!("{}; sleep 0.3; rm {}", start(file.display().to_string()), file.display()).into();
+        given["commands"]["start"] = format!(
+            "{}; sleep 0.3; rm {}",
+            start(file.display().to_string()),
+            file.display()
+        )
+        .into();
         let failure = message(site.run(&given));
         assert!(failure.contains("which was replaced"), "{failure}");
     }
@@ -264,7 +296,8 @@ impl Site {
     fn systemd(unit: &str) -> Site {
         let mut site = Site::on(Host::new());
         site.host.write("fake/systemctl", SYSTEMCTL, 0o755);
-        site.host.write("fake/journalctl", "#!/bin/sh\necho panic: no database\n", 0o755);
+        site.host
+            .write("fake/journalctl", "#!/bin/sh\necho panic: no database\n", 0o755);
         site.host.write("fake/unit", unit, 0o644);
         site.host.path = format!("{}:{}", site.host.text("fake"), site.host.path);
         site
@@ -273,7 +306,11 @@ impl Site {
     fn calls(&self) -> Vec<String> {
         let calls = self.host.read("fake/calls");
         let _ = std::fs::remove_file(self.host.at("fake/calls"));
-        calls.lines().filter(|call| !call.starts_with("show")).map(str::to_owned).collect()
+        calls
+            .lines()
+            .filter(|call| !call.starts_with("show"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The fake writes down its calls, which is no change of the host.
@@ -299,8 +336,13 @@ fn systemd_is_asked_and_told() {
     assert!(site.done(&json!({"name": "x", "state": "reloaded"})).changed);
     assert!(site.done(&json!({"name": "x", "enabled": false})).changed);
     assert!(site.done(&json!({"name": "x", "state": "stopped"})).changed);
-    assert_eq!(site.calls(), ["restart -- x", "reload -- x", "disable -- x", "stop -- x"]);
-    assert!(is_same(&site.verdict(&json!({"name": "x", "state": "stopped", "enabled": false}))));
+    assert_eq!(
+        site.calls(),
+        ["restart -- x", "reload -- x", "disable -- x", "stop -- x"]
+    );
+    assert!(is_same(
+        &site.verdict(&json!({"name": "x", "state": "stopped", "enabled": false}))
+    ));
 }
 
 #[test]
@@ -316,7 +358,10 @@ fn a_unit_that_fails_is_shown_with_its_journal() {
     std::fs::remove_file(site.host.at("fake/broken")).expect("remove");
     site.host.write("fake/stuck", "", 0o644);
     let failure = message(site.run(&restart));
-    assert!(failure.starts_with("service x: not active after 3 s"), "the old invocation is no restart: {failure}");
+    assert!(
+        failure.starts_with("service x: not active after 3 s"),
+        "the old invocation is no restart: {failure}"
+    );
     std::fs::remove_file(site.host.at("fake/stuck")).expect("remove");
     site.host.write("fake/flaps", "", 0o644);
     let failure = message(site.run(&restart));
@@ -339,13 +384,19 @@ fn a_main_process_with_the_old_executable_is_a_failure_under_systemd() {
     std::fs::copy("/bin/sleep", old.path().join("tool")).expect("copy");
     let mut running = Command::new(old.path().join("tool")).arg("60").spawn().expect("sleep");
     std::fs::remove_file(old.path().join("tool")).expect("remove");
-    let site = Site::systemd(&format!("load=loaded active=active unit=enabled inv=1 pid={}\n", running.id()));
+    let site = Site::systemd(&format!(
+        "load=loaded active=active unit=enabled inv=1 pid={}\n",
+        running.id()
+    ));
     let result = site.run(&json!({"name": "x", "state": "restarted"}));
     let untouched = site.run(&json!({"name": "x", "state": "started"}));
     running.kill().expect("kill");
     running.wait().expect("wait");
     assert!(message(result).contains("x still runs the old executable"));
-    assert!(untouched.is_ok_and(|done| !done.changed), "nothing was started, so nothing is compared");
+    assert!(
+        untouched.is_ok_and(|done| !done.changed),
+        "nothing was started, so nothing is compared"
+    );
 }
 
 #[test]
@@ -354,8 +405,14 @@ fn mistakes_are_named() {
     let cases = [
         (json!({"name": "x"}), "`service` needs `state`"),
         (json!({"name": "-x", "state": "started"}), "`name` can hold only"),
-        (json!({"name": "x", "state": "running"}), "`state` cannot be `running`: one of started"),
-        (json!({"name": "x", "state": "started", "manager": "commands"}), "needs `commands`"),
+        (
+            json!({"name": "x", "state": "running"}),
+            "`state` cannot be `running`: one of started",
+        ),
+        (
+            json!({"name": "x", "state": "started", "manager": "commands"}),
+            "needs `commands`",
+        ),
         (
             json!({"name": "x", "state": "started", "commands": {"start": "a", "stop": "b", "status": "c"}}),
             "`commands` needs `manager: commands`",
@@ -368,10 +425,16 @@ fn mistakes_are_named() {
             json!({"name": "x", "state": "reloaded", "manager": "commands", "commands": {"start": "a", "stop": "b", "status": "c"}}),
             "`state: reloaded` needs `manager: systemd`",
         ),
-        (json!({"name": "x", "state": "started", "daemon_reload": true}), "known, not built yet"),
+        (
+            json!({"name": "x", "state": "started", "daemon_reload": true}),
+            "known, not built yet",
+        ),
     ];
     for (given, wanted) in cases {
         let found = site.place.lint(&KIND, &given);
-        assert!(found.iter().any(|message| message.contains(wanted)), "{given}: {found:?}");
+        assert!(
+            found.iter().any(|message| message.contains(wanted)),
+            "{given}: {found:?}"
+        );
     }
 }

@@ -141,10 +141,10 @@ impl Swap {
             all.push(format!("{folder} is a folder"));
         }
         if let Some((rc, output)) = look.validate.as_ref().filter(|(rc, _)| *rc != 0) {
-            return Err(
-                Failure::new(format!("validate: the new files do not pass (exit status {rc})\n{output}"))
-                    .with(json!({"rc": rc, "stdout": output})),
-            );
+            return Err(Failure::new(format!(
+                "validate: the new files do not pass (exit status {rc})\n{output}"
+            ))
+            .with(json!({"rc": rc, "stdout": output})));
         }
         if all.is_empty() {
             Ok(())

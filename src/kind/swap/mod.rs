@@ -53,17 +53,16 @@ use self::release::{Content, Entry, Release, unit_user};
 use super::{Action, Context, Kind, Param, Params, Ty, UploadFrom};
 use crate::yaml::{Diagnostic, Diagnostics};
 
-pub(crate) struct SwapKind;
-
-pub(crate) const KIND: SwapKind = SwapKind;
+pub(super) struct SwapKind;
+pub(super) static KIND: SwapKind = SwapKind;
 
 const PARAMS: &[Param] = &[
-    Param::required("name", Ty::Text, "The service; one folder of releases on the host."),
-    Param::new("version", Ty::Version, "The version; needed unless `back` is given."),
+    Param::required("name", Ty::Text, "the service; one folder of releases on the host"),
+    Param::new("version", Ty::Version, "the version; needed unless `back` is given"),
     Param::new(
         "files",
         Ty::Any,
-        "List of {dest, src | template | content, mode, owner, group, sha256}; without it, what was staged is flipped.",
+        "list of {dest, src | template | content, mode, owner, group, sha256}; without it, what was staged is flipped",
     ),
     Param::new(
         "state",
@@ -73,20 +72,20 @@ const PARAMS: &[Param] = &[
     Param::new(
         "validate",
         Ty::Text,
-        "Command that must accept the new files before they are flipped; `{/DEST}` is the new file of a destination.",
+        "command that must accept the new files before they are flipped; `{/DEST}` is the new file of a destination",
     ),
-    Param::new("back", Ty::Bool, "Go back to what this stage of this run replaced."),
+    Param::new("back", Ty::Bool, "go back to what this stage of this run replaced"),
 ];
 
 const FILE: &[Param] = &[
-    Param::required("dest", Ty::Path, "Where the file stands on the host; an absolute path."),
-    Param::new("src", Ty::File, "A file on the controller."),
-    Param::new("template", Ty::File, "A template file on the controller."),
-    Param::new("content", Ty::Text, "The text itself."),
-    Param::new("mode", Ty::Mode, "Its mode."),
-    Param::new("owner", Ty::Text, "Its user."),
-    Param::new("group", Ty::Text, "Its group."),
-    Param::new("sha256", Ty::Text, "What the content must have."),
+    Param::required("dest", Ty::Path, "where the file stands on the host; an absolute path"),
+    Param::new("src", Ty::File, "a file on the controller"),
+    Param::new("template", Ty::File, "a template file on the controller"),
+    Param::new("content", Ty::Text, "the text itself"),
+    Param::new("mode", Ty::Mode, "its mode"),
+    Param::new("owner", Ty::Text, "its user"),
+    Param::new("group", Ty::Text, "its group"),
+    Param::new("sha256", Ty::Text, "what the content must have"),
 ];
 
 impl Kind for SwapKind {
@@ -123,10 +122,8 @@ fn decode(params: &Params, context: &Context<'_>, lint: bool) -> Result<Swap, Di
     let mut found = Diagnostics::default();
     let back = params.bool("back").unwrap_or(false);
     for name in ["name", "version"] {
-        if let Some(text) = params.text(name) {
-            if let Err(why) = check_name(&text) {
-                found.push(params.error(name, format!("`{name}` {why}")));
-            }
+        if let Some(Err(why)) = params.text(name).map(|text| check_name(&text)) {
+            found.push(params.error(name, format!("`{name}` {why}")));
         }
     }
     if back {
@@ -142,7 +139,10 @@ fn decode(params: &Params, context: &Context<'_>, lint: bool) -> Result<Swap, Di
         );
     }
     if params.text("version").as_deref() == Some("adopted") {
-        found.push(params.error("version", "`version` cannot be `adopted`: releases that were found are called so"));
+        found.push(params.error(
+            "version",
+            "`version` cannot be `adopted`: releases that were found are called so",
+        ));
     }
     let staged = params.choice("state").as_deref() == Some("staged");
     if staged && !params.has("files") {
@@ -174,6 +174,10 @@ fn decode(params: &Params, context: &Context<'_>, lint: bool) -> Result<Swap, Di
     }
     let validate = match params.text("validate") {
         None => None,
+        Some(text) if text.contains('\0') => {
+            found.push(params.error("validate", "a NUL character cannot be part of a command"));
+            None
+        }
         Some(text) => match with_destinations(&text, known_files.then_some(&seen[..])) {
             Ok(text) => Some(text),
             Err(wrong) => {
@@ -262,8 +266,7 @@ fn entry(file: &Params, params: &Params, context: &Context<'_>, lint: bool) -> R
     let (content, from, text, secret) = match source {
         "src" => {
             let path = file.file("src", context.folder).unwrap_or_default();
-            let content = Content::of_file(&path)
-                .map_err(|error| file.error("src", format!("cannot read {}: {error}", path.display())))?;
+            let content = Content::of_file(&path, file.span("src"))?;
             let text = small_text(&path, &content);
             (content, UploadFrom::File(path), text, false)
         }

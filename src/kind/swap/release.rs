@@ -1,16 +1,16 @@
 //! The files of one version, what they are called on the host, and their manifest.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::id::hex;
-use crate::kind::{Upload, UploadFrom};
+use crate::kind::{Upload, UploadFrom, upload};
+use crate::yaml::{Diagnostic, Span};
 
 /// One file of a release.
 #[derive(Clone, Debug)]
@@ -111,7 +111,14 @@ impl Release {
 /// systemd deletes a unit that is a symbolic link when it is disabled, so units are plain files.
 pub(crate) fn is_unit(dest: &str) -> bool {
     const TYPES: [&str; 8] = [
-        ".service", ".socket", ".timer", ".path", ".mount", ".target", ".slice", ".automount",
+        ".service",
+        ".socket",
+        ".timer",
+        ".path",
+        ".mount",
+        ".target",
+        ".slice",
+        ".automount",
     ];
     dest.contains("/systemd/system/")
         || dest.contains("/systemd/user/")
@@ -145,42 +152,23 @@ impl Content {
         }
     }
 
-    /// Reads a file once for all hosts, as long as it does not change.
-    pub(crate) fn of_file(path: &Path) -> io::Result<Content> {
-        type Stamp = (PathBuf, u64, u64, i64, i64);
-        static READ: LazyLock<Mutex<HashMap<Stamp, Content>>> = LazyLock::new(Mutex::default);
-        let mut file = File::open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        let stamp = (path.to_owned(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
-        let mut read = READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(content) = read.get(&stamp) {
-            return Ok(content.clone());
-        }
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 1 << 18];
-        let (mut size, mut elf) = (0, None);
-        loop {
-            let n = file.read(&mut buffer)?;
-            if n == 0 {
-                break;
-            }
-            if size == 0 {
-                elf = machine(&buffer[..n]);
-            }
-            size += n as u64;
-            hash.update(&buffer[..n]);
-        }
-        let content = Content {
-            sha256: hex(&hash.finalize()),
-            size,
-            machine: elf,
-            executable: meta.mode() & 0o100 != 0,
+    pub(crate) fn of_file(path: &Path, at: &Span) -> Result<Content, Diagnostic> {
+        let Upload { sha256, size, .. } = upload::file(path, at)?;
+        let read = || -> io::Result<(Vec<u8>, u32)> {
+            let file = File::open(path)?;
+            let mode = file.metadata()?.mode();
+            let mut header = Vec::new();
+            file.take(20).read_to_end(&mut header)?;
+            Ok((header, mode))
         };
-        read.insert(stamp, content.clone());
-        Ok(content)
+        let (header, mode) =
+            read().map_err(|error| Diagnostic::error(at, format!("cannot read {}: {error}", path.display())))?;
+        Ok(Content {
+            sha256,
+            size,
+            machine: machine(&header),
+            executable: mode & 0o100 != 0,
+        })
     }
 }
 

@@ -34,7 +34,9 @@ impl Site {
     }
 
     fn files(&self, version: &str) -> Json {
-        let tool = self.host.write(&format!("src/tool-{version}"), &format!("{TOOL}{version}\n"), 0o755);
+        let tool = self
+            .host
+            .write(&format!("src/tool-{version}"), &format!("{TOOL}{version}\n"), 0o755);
         json!([
             {"dest": self.host.text("bin/tool"), "src": tool},
             {"dest": self.host.text("etc/tool.conf"), "content": format!("version {version}\n"), "mode": "0640"},
@@ -56,10 +58,16 @@ impl Site {
     /// Applies, and expects that a second run finds nothing to do.
     fn settle(&self, given: &Json) -> Done {
         let action = self.action(given);
-        let done = self.host.apply(&*action).unwrap_or_else(|failure| panic!("{}", failure.message));
+        let done = self
+            .host
+            .apply(&*action)
+            .unwrap_or_else(|failure| panic!("{}", failure.message));
         let again = self.host.check(&*action);
         assert!(is_same(&again), "a second check of {given}: {again:?}");
-        let second = self.host.apply(&*action).unwrap_or_else(|failure| panic!("{}", failure.message));
+        let second = self
+            .host
+            .apply(&*action)
+            .unwrap_or_else(|failure| panic!("{}", failure.message));
         assert!(!second.changed, "a second job changes nothing");
         done
     }
@@ -120,7 +128,10 @@ fn a_plain_file_is_adopted_and_comes_back() {
             assert!(target.display().to_string().contains("/releases/tool/current/"));
         }
         assert!(
-            std::fs::read_dir(site.host.at("uploads")).expect("folder").next().is_none(),
+            std::fs::read_dir(site.host.at("uploads"))
+                .expect("folder")
+                .next()
+                .is_none(),
             "uploads are removed"
         );
 
@@ -207,7 +218,12 @@ fn a_name_that_is_read_all_the_time_is_never_missing() {
         reader.join().expect("reader")
     });
     assert!(reads > 1000, "{reads} reads");
-    assert!(lost.is_empty(), "{} of {reads}: {:?}", lost.len(), &lost[..lost.len().min(3)]);
+    assert!(
+        lost.is_empty(),
+        "{} of {reads}: {:?}",
+        lost.len(),
+        &lost[..lost.len().min(3)]
+    );
 }
 
 #[test]
@@ -220,7 +236,10 @@ fn staged_first_and_flipped_by_version() {
         let text = diff(site.host.check(&*site.action(&flip)));
         assert!(text.contains("not staged yet; staged: nothing"), "{text}");
         let failure = message(site.run(&flip));
-        assert!(failure.contains("version 1.0 of tool is not staged; staged: nothing"), "{failure}");
+        assert!(
+            failure.contains("version 1.0 of tool is not staged; staged: nothing"),
+            "{failure}"
+        );
 
         assert!(site.settle(&staged).changed);
         site.shows("0.9");
@@ -236,8 +255,15 @@ fn staged_first_and_flipped_by_version() {
         site.shows("1.0");
         assert!(site.settle(&flip).changed);
         assert_eq!(site.host.read("etc/tool.conf"), "version 1.0 b\n");
-        assert_eq!(site.back().result, json!({"from": "1.0", "to": site.back().result["to"]}));
-        assert_eq!(site.host.read("etc/tool.conf"), "version 0.9\n", "to what stood there before this stage");
+        assert_eq!(
+            site.back().result,
+            json!({"from": "1.0", "to": site.back().result["to"]})
+        );
+        assert_eq!(
+            site.host.read("etc/tool.conf"),
+            "version 0.9\n",
+            "to what stood there before this stage"
+        );
     }
 }
 
@@ -285,7 +311,10 @@ fn validate_sees_the_new_files_before_the_flip() {
         assert!(!site.back().changed);
 
         let failure = refusal(site.host.check(&*site.action(&given)));
-        assert!(failure.contains("do not pass (exit status 3)"), "it is staged now: {failure}");
+        assert!(
+            failure.contains("do not pass (exit status 3)"),
+            "it is staged now: {failure}"
+        );
         given["validate"] = format!("test \"$(\"{{{tool}}}\")\" = 'tool 1.0' && test -z \"$name$N\"").into();
         assert!(site.settle(&given).changed);
         site.shows("1.0");
@@ -299,7 +328,11 @@ fn a_damaged_upload_is_found_before_anything_is_flipped() {
     let action = site.action(&site.given("1.0"));
     let job = action.apply(&site.host.facts).expect("a job");
     site.host.upload(&job);
-    std::fs::write(site.host.at("uploads").join(&job.uploads[0].sha256), "#!/bin/sh\nrm -rf x\n").expect("write");
+    std::fs::write(
+        site.host.at("uploads").join(&job.uploads[0].sha256),
+        "#!/bin/sh\nrm -rf x\n",
+    )
+    .expect("write");
     let failure = message(action.parse(&site.host.run(&job.script, &job.environment)));
     assert!(failure.contains("has sha256"), "{failure}");
     site.shows("0.9");
@@ -320,7 +353,11 @@ fn a_job_that_dies_anywhere_is_finished_by_the_next_one() {
         site.host.write("count", &format!("{died_at}\n"), 0o644);
         site.host.path = format!("{}:{path}", site.host.text("killer"));
         let died = site.run(&site.given("1.0")).is_err();
-        assert!(["tool 0.9", "tool 1.0"].contains(&site.tool().as_str()), "at {died_at}: {}", site.tool());
+        assert!(
+            ["tool 0.9", "tool 1.0"].contains(&site.tool().as_str()),
+            "at {died_at}: {}",
+            site.tool()
+        );
         site.host.path = path;
         site.settle(&site.given("1.0"));
         site.shows("1.0");
@@ -362,7 +399,8 @@ fn a_change_by_hand_is_seen_and_undone() {
 fn units_are_plain_files_whose_old_text_comes_back() {
     for site in Site::all() {
         let unit = site.host.text("etc/systemd/system/tool.service");
-        site.host.write("etc/systemd/system/tool.service", "[Service]\nExecStart=/old\n", 0o644);
+        site.host
+            .write("etc/systemd/system/tool.service", "[Service]\nExecStart=/old\n", 0o644);
         let mut given = site.given("1.0");
         given["files"].as_array_mut().expect("files").extend([
             json!({"dest": unit, "content": "[Service]\nExecStart=/new\n"}),
@@ -378,7 +416,10 @@ fn units_are_plain_files_whose_old_text_comes_back() {
         assert!(site.host.read("etc/systemd/system/tool.service").contains("/old"));
         assert!(!site.host.at("etc/systemd/system/tool.service").is_symlink());
         for gone in ["etc/systemd/system/tool.timer", "bin/tool", "etc/tool.conf"] {
-            assert!(!site.host.at(gone).is_symlink() && !site.host.at(gone).exists(), "{gone} was not there before");
+            assert!(
+                !site.host.at(gone).is_symlink() && !site.host.at(gone).exists(),
+                "{gone} was not there before"
+            );
         }
     }
 }
@@ -437,13 +478,17 @@ fn a_state_folder_that_the_service_cannot_reach_is_refused() {
         assert!(failure.contains("user nobody cannot reach"), "{failure}");
         assert!(failure.contains(&state.display().to_string()), "{failure}");
         let failure = message(site.run(&given));
-        assert!(failure.contains("cannot reach the releases: blocked nobody"), "{failure}");
+        assert!(
+            failure.contains("cannot reach the releases: blocked nobody"),
+            "{failure}"
+        );
         assert!(!site.host.at("bin/tool").exists());
 
         std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o711)).expect("mode");
         site.settle(&given);
         assert!(runs_as_nobody(&site), "the service's user runs what was swapped");
-        let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(site.host.at("etc/tool.conf")).expect("conf"));
+        let owner =
+            std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(site.host.at("etc/tool.conf")).expect("conf"));
         assert_eq!(owner, 65534);
     }
 }
@@ -468,7 +513,10 @@ fn who_runs_the_executable_now_must_reach_the_release() {
     running.kill().expect("kill");
     running.wait().expect("wait");
     assert!(refusal(verdict).contains("user nobody cannot reach"));
-    assert!(site.host.check(&*site.action(&site.given("1.0"))).is_ok(), "nobody runs it any more");
+    assert!(
+        site.host.check(&*site.action(&site.given("1.0"))).is_ok(),
+        "nobody runs it any more"
+    );
 }
 
 #[test]
@@ -487,12 +535,18 @@ fn a_noexec_mount_is_refused() {
     site.host.shell = ["unshare", "-m", "sh", "-c", &mount, "sh"].map(str::to_owned).to_vec();
     let given = site.given("1.0");
     let failure = refusal(site.host.check(&*site.action(&given)));
-    assert!(failure.contains(&format!("{state}, which is mounted noexec")), "{failure}");
+    assert!(
+        failure.contains(&format!("{state}, which is mounted noexec")),
+        "{failure}"
+    );
     assert!(message(site.run(&given)).contains("mounted noexec"));
     assert!(!site.host.at("bin/tool").exists());
     let mut configuration = given.clone();
     configuration["files"].as_array_mut().expect("files").remove(0);
-    assert!(site.host.check(&*site.action(&configuration)).is_ok(), "nothing to execute");
+    assert!(
+        site.host.check(&*site.action(&configuration)).is_ok(),
+        "nothing to execute"
+    );
 }
 
 #[test]
@@ -523,6 +577,25 @@ fn a_secret_in_the_content_is_not_shown() {
 }
 
 #[test]
+fn a_template_is_rendered_for_the_host() {
+    let site = Site::new();
+    let mut given = site.given("1.0");
+    site.host.write("tool.conf.j2", "version {{ 1 + 1 }}\n", 0o600);
+    given["files"][1] = json!({"dest": site.host.text("etc/tool.conf"), "template": "tool.conf.j2"});
+    assert_eq!(site.place.lint(&KIND, &given), Vec::<String>::new());
+    site.settle(&given);
+    assert_eq!(site.host.read("etc/tool.conf"), "version 2\n");
+    assert_eq!(site.host.mode("etc/tool.conf"), 0o644);
+    site.host
+        .write("tool.conf.j2", "version {{ nobody_set_this }}\n", 0o600);
+    let found = site.place.lint(&KIND, &given);
+    assert!(
+        found.iter().any(|message| message.contains("nobody_set_this")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn odd_names_are_only_names() {
     for site in Site::all() {
         let dest = site.host.text("etc/it's $(touch pwned) *;\"x");
@@ -538,15 +611,27 @@ fn mistakes_are_named_before_any_host_is_asked() {
     let site = Site::new();
     let cases = [
         (json!({"name": "tool"}), "`swap` needs `version`"),
-        (json!({"name": "../x", "version": "1"}), "`name` must begin with a letter"),
+        (
+            json!({"name": "../x", "version": "1"}),
+            "`name` must begin with a letter",
+        ),
         (json!({"name": "tool", "version": "a/b"}), "`version` can hold only"),
-        (json!({"name": "tool", "version": "1", "back": true}), "`version` has no meaning with `back: true`"),
-        (json!({"name": "tool", "version": "1", "state": "staged"}), "`state: staged` needs `files`"),
+        (
+            json!({"name": "tool", "version": "1", "back": true}),
+            "`version` has no meaning with `back: true`",
+        ),
+        (
+            json!({"name": "tool", "version": "1", "state": "staged"}),
+            "`state: staged` needs `files`",
+        ),
         (
             json!({"name": "tool", "version": "1", "files": [{"dest": "/a", "src": "nope"}]}),
             "cannot read",
         ),
-        (json!({"name": "tool", "version": "1", "files": [{"dest": "/a"}]}), "needs one of `src`"),
+        (
+            json!({"name": "tool", "version": "1", "files": [{"dest": "/a"}]}),
+            "needs one of `src`",
+        ),
         (
             json!({"name": "tool", "version": "1", "files": [{"dest": "/a", "src": "x", "content": "x"}]}),
             "only one of `src` and `content`",
@@ -582,8 +667,14 @@ fn mistakes_are_named_before_any_host_is_asked() {
     ];
     for (given, wanted) in cases {
         let found = site.place.lint(&KIND, &given);
-        assert!(found.iter().any(|message| message.contains(wanted)), "{given}: {found:?}");
+        assert!(
+            found.iter().any(|message| message.contains(wanted)),
+            "{given}: {found:?}"
+        );
     }
     assert_eq!(site.place.lint(&KIND, &site.given("1.0")), Vec::<String>::new());
-    assert_eq!(site.place.lint(&KIND, &json!({"name": "tool", "back": true})), Vec::<String>::new());
+    assert_eq!(
+        site.place.lint(&KIND, &json!({"name": "tool", "back": true})),
+        Vec::<String>::new()
+    );
 }

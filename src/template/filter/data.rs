@@ -61,7 +61,11 @@ pub(super) fn scalar<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
 fn number<'a>(call: &Call<'_, 'a>, value: &Val<'a>) -> Res<'a, f64> {
     match Number::of(value) {
         Some(n) => Ok(n.float()),
-        None => say(format!("the filter `{}` takes numbers, not {}", call.name, value.kind())),
+        None => say(format!(
+            "the filter `{}` takes numbers, not {}",
+            call.name,
+            value.kind()
+        )),
     }
 }
 
@@ -107,11 +111,13 @@ fn int<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
                     Some("0b") => (2, &lower[2..]),
                     _ => (10, lower.as_str()),
                 },
-                2..=36 => (base as u32, lower.as_str()),
+                3..=36 => (base as u32, lower.as_str()),
                 _ => return say("a base is from 2 to 36"),
             };
             let clean = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
-            let parsed = i128::from_str_radix(&digits.replace('_', ""), base).ok().filter(|_| clean);
+            let parsed = i128::from_str_radix(&digits.replace('_', ""), base)
+                .ok()
+                .filter(|_| clean);
             match parsed {
                 Some(i) => Val::Int(if negative { -i } else { i }),
                 None => match python_number(text) {
@@ -199,8 +205,14 @@ pub(super) fn coded<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
         }
         "from_json" => {
             let text = call.input_text()?;
-            let value: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|e| said(format!("not JSON: {} at line {} column {}", json_reason(&e), e.line(), e.column())))?;
+            let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
+                said(format!(
+                    "not JSON: {} at line {} column {}",
+                    json_reason(&e),
+                    e.line(),
+                    e.column()
+                ))
+            })?;
             Val::from_json(&value)
         }
         name => {
@@ -293,7 +305,10 @@ impl<'a> Json<'_, 'a> {
             }
             other => {
                 let value = engine.known(engine.force(other.clone())?)?;
-                if !matches!(value, Val::None | Val::Bool(_) | Val::Int(_) | Val::Float(_) | Val::Str(_)) {
+                if !matches!(
+                    value,
+                    Val::None | Val::Bool(_) | Val::Int(_) | Val::Float(_) | Val::Str(_)
+                ) {
                     return say(format!("{} cannot be written as JSON", value.kind()));
                 }
                 self.value(&value, level)?;

@@ -21,7 +21,11 @@ pub(super) fn filter<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
         "sha256" => hex(&Sha256::digest(bytes)),
         "sha384" => hex(&Sha384::digest(bytes)),
         "sha512" => hex(&Sha512::digest(bytes)),
-        other => return say(format!("`hash` knows md5, sha1, sha224, sha256, sha384 and sha512, not `{other}`")),
+        other => {
+            return say(format!(
+                "`hash` knows md5, sha1, sha224, sha256, sha384 and sha512, not `{other}`"
+            ));
+        }
     }))
 }
 
@@ -135,7 +139,11 @@ impl Twister {
         let mut state = vec![19_650_218_u32];
         for i in 1..SIZE {
             let last: u32 = state[i - 1];
-            state.push(1_812_433_253_u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(i as u32));
+            state.push(
+                1_812_433_253_u32
+                    .wrapping_mul(last ^ (last >> 30))
+                    .wrapping_add(i as u32),
+            );
         }
         let (mut i, mut j) = (1, 0);
         for _ in 0..SIZE.max(words.len()) {

@@ -8,8 +8,8 @@ use super::super::engine::Engine;
 use super::super::eval::Args;
 use super::super::operate::sized;
 use super::super::syntax::Binary;
-use super::super::value::{Absent, Dict, Halt, Key, Missing, Res, Val, said, say};
 use super::super::test;
+use super::super::value::{Absent, Dict, Halt, Key, Missing, Res, Val, said, say};
 use super::Call;
 
 /// Is an equal value in the list?
@@ -82,7 +82,11 @@ fn folded<'a>(value: &Val<'a>, case_sensitive: bool) -> Val<'a> {
     }
 }
 
-pub(in super::super) fn sorted<'a>(engine: &Engine<'a>, items: Vec<Val<'a>>, case_sensitive: bool) -> Res<'a, Vec<Val<'a>>> {
+pub(in super::super) fn sorted<'a>(
+    engine: &Engine<'a>,
+    items: Vec<Val<'a>>,
+    case_sensitive: bool,
+) -> Res<'a, Vec<Val<'a>>> {
     let keyed = items
         .into_iter()
         .map(|item| (vec![folded(&item, case_sensitive)], item))
@@ -90,7 +94,11 @@ pub(in super::super) fn sorted<'a>(engine: &Engine<'a>, items: Vec<Val<'a>>, cas
     sort_keyed(engine, keyed, false)
 }
 
-fn sort_keyed<'a>(engine: &Engine<'a>, mut keyed: Vec<(Vec<Val<'a>>, Val<'a>)>, reverse: bool) -> Res<'a, Vec<Val<'a>>> {
+fn sort_keyed<'a>(
+    engine: &Engine<'a>,
+    mut keyed: Vec<(Vec<Val<'a>>, Val<'a>)>,
+    reverse: bool,
+) -> Res<'a, Vec<Val<'a>>> {
     let mut trouble = None;
     keyed.sort_by(|(a, _), (b, _)| {
         if trouble.is_some() {
@@ -160,7 +168,10 @@ fn end<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
         }
         list if call.engine.is_list(list) => {
             let index = Val::Int(if first { 0 } else { -1 });
-            call.engine.get(list, &index, false)?.map(|v| call.engine.force(v)).transpose()?
+            call.engine
+                .get(list, &index, false)?
+                .map(|v| call.engine.force(v))
+                .transpose()?
         }
         _ => {
             let items = call.items()?;
@@ -304,7 +315,12 @@ fn sort<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     let case_sensitive = call.flag(1, "case_sensitive", false)?;
     let paths: Vec<String> = match call.get(2, "attribute") {
         Some(Val::Int(i)) => vec![i.to_string()],
-        Some(value) => call.engine.text(value)?.split(',').map(|p| p.trim().to_owned()).collect(),
+        Some(value) => call
+            .engine
+            .text(value)?
+            .split(',')
+            .map(|p| p.trim().to_owned())
+            .collect(),
         None => Vec::new(),
     };
     let mut keyed = Vec::new();
@@ -323,7 +339,11 @@ fn sort<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
 }
 
 fn extreme<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
-    let wanted = if call.name == "min" { Ordering::Less } else { Ordering::Greater };
+    let wanted = if call.name == "min" {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    };
     let case_sensitive = call.flag(0, "case_sensitive", false)?;
     let mut best: Option<(Val<'a>, Val<'a>)> = None;
     for item in call.items()? {
@@ -410,7 +430,13 @@ fn flatten<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     Ok(Val::list(out))
 }
 
-fn flatten_into<'a>(call: &Call<'_, 'a>, items: Vec<Val<'a>>, levels: i64, skip: bool, out: &mut Vec<Val<'a>>) -> Res<'a, ()> {
+fn flatten_into<'a>(
+    call: &Call<'_, 'a>,
+    items: Vec<Val<'a>>,
+    levels: i64,
+    skip: bool,
+    out: &mut Vec<Val<'a>>,
+) -> Res<'a, ()> {
     for item in items {
         call.engine.step()?;
         let null = match &item {
@@ -423,7 +449,8 @@ fn flatten_into<'a>(call: &Call<'_, 'a>, items: Vec<Val<'a>>, levels: i64, skip:
         }
         if call.engine.is_list(&item) && levels > 0 {
             let inner = call.engine.elements(&item)?;
-            call.engine.nested(|| flatten_into(call, inner, levels - 1, skip, out))?;
+            call.engine
+                .nested(|| flatten_into(call, inner, levels - 1, skip, out))?;
         } else {
             out.push(item);
         }
@@ -478,7 +505,12 @@ fn columns<'a>(call: &Call<'_, 'a>) -> Res<'a, Vec<Vec<Val<'a>>>> {
 fn zip<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     let columns = columns(call)?;
     let lengths = columns.iter().map(Vec::len);
-    let rows = if call.name == "zip" { lengths.min() } else { lengths.max() }.unwrap_or(0);
+    let rows = if call.name == "zip" {
+        lengths.min()
+    } else {
+        lengths.max()
+    }
+    .unwrap_or(0);
     let fill = call.named("fillvalue").cloned().unwrap_or(Val::None);
     let row = |i: usize| Val::list(columns.iter().map(|c| c.get(i).unwrap_or(&fill).clone()).collect());
     Ok(Val::list((0..rows).map(row).collect()))
@@ -552,7 +584,12 @@ fn extract<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
     for key in path {
         value = match call.engine.get(&value, &key, false)? {
             Some(found) => call.engine.force(found)?,
-            None => return Ok(missing(call, &format!("`extract` finds no `{}`", call.engine.text(&key)?))),
+            None => {
+                return Ok(missing(
+                    call,
+                    &format!("`extract` finds no `{}`", call.engine.text(&key)?),
+                ));
+            }
         };
     }
     Ok(value)
@@ -609,7 +646,10 @@ fn mapping<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
             for item in call.items()? {
                 let field = |name: &Val<'a>| match engine.get(&item, name, false)? {
                     Some(found) => engine.force(found),
-                    None => say(format!("an element of `items2dict` has no `{}`", name.as_str().unwrap_or_default())),
+                    None => say(format!(
+                        "an element of `items2dict` has no `{}`",
+                        name.as_str().unwrap_or_default()
+                    )),
                 };
                 out.insert(Key::of(&engine.known(field(&key_name)?)?)?, field(&value_name)?);
             }
@@ -639,7 +679,11 @@ fn mapping<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
 
 fn entries<'a>(call: &Call<'_, 'a>, map: &Val<'a>) -> Res<'a, Vec<(Key, Val<'a>)>> {
     if !call.engine.is_map(map) {
-        return say(format!("the filter `{}` takes a mapping, not {}", call.name, map.kind()));
+        return say(format!(
+            "the filter `{}` takes a mapping, not {}",
+            call.name,
+            map.kind()
+        ));
     }
     let mut out = Vec::new();
     for (key, value) in call.engine.entries(map)? {
@@ -661,7 +705,9 @@ fn combine<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
         _ => "replace".to_owned(),
     };
     if !["replace", "keep", "append", "prepend", "append_rp", "prepend_rp"].contains(&lists.as_str()) {
-        return say(format!("`list_merge` knows replace, keep, append, prepend, append_rp and prepend_rp, not `{lists}`"));
+        return say(format!(
+            "`list_merge` knows replace, keep, append, prepend, append_rp and prepend_rp, not `{lists}`"
+        ));
     }
     let mut maps = Vec::new();
     for value in std::iter::once(&call.input).chain(&call.args) {

@@ -11,7 +11,8 @@ use super::Call;
 
 /// Compiles a pattern of Python's, once per process.
 pub(in super::super) fn pattern<'a>(source: &str, ignore_case: bool, multiline: bool) -> Res<'a, Arc<Regex>> {
-    static KNOWN: OnceLock<Mutex<HashMap<(String, bool, bool), Arc<Regex>>>> = OnceLock::new();
+    type Known = Mutex<HashMap<(String, bool, bool), Arc<Regex>>>;
+    static KNOWN: OnceLock<Known> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
     let key = (source.to_owned(), ignore_case, multiline);
     if let Some(found) = known.lock().unwrap_or_else(|p| p.into_inner()).get(&key) {
@@ -34,7 +35,12 @@ pub(in super::super) fn pattern<'a>(source: &str, ignore_case: bool, multiline: 
 
 fn bad<'a>(source: &str, error: &regex::Error) -> Halt<'a> {
     let text = error.to_string();
-    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let reason = text
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned();
     said(format!("`{source}` is not a pattern: {reason}"))
 }
 
@@ -79,7 +85,11 @@ fn translate<'a>(source: &str) -> Res<'a, String> {
                 in_class = false;
                 out.push(']');
             }
-            '(' if !in_class && ["(?=", "(?!", "(?<=", "(?<!", "(?P=", "(?("].iter().any(|p| source[i..].starts_with(p)) => {
+            '(' if !in_class
+                && ["(?=", "(?!", "(?<=", "(?<!", "(?P=", "(?("]
+                    .iter()
+                    .any(|p| source[i..].starts_with(p)) =>
+            {
                 return say("look-around and back-references in a pattern: known, not built yet");
             }
             '{' if !in_class && !is_count(&source[i..]) => out.push_str("\\{"),
@@ -104,7 +114,9 @@ fn is_count(rest: &str) -> bool {
 }
 
 fn closes_count(before: &str) -> bool {
-    before.rfind('{').is_some_and(|at| is_count(&format!("{}}}", &before[at..])))
+    before
+        .rfind('{')
+        .is_some_and(|at| is_count(&format!("{}}}", &before[at..])))
 }
 
 /// Puts groups into a replacement: `\1`, `\g<1>`, `\g<name>`; other backslashes as Python reads them.
@@ -164,7 +176,11 @@ pub(super) fn filter<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
         None if call.name == "regex_replace" => "",
         None => return say(format!("the filter `{}` needs a pattern", call.name)),
     };
-    let regex = pattern(source, call.flag(9, "ignorecase", false)?, call.flag(9, "multiline", false)?)?;
+    let regex = pattern(
+        source,
+        call.flag(9, "ignorecase", false)?,
+        call.flag(9, "multiline", false)?,
+    )?;
     match call.name {
         "regex_replace" => {
             let with = call.text_arg(1, "replacement")?.unwrap_or("");
@@ -180,7 +196,11 @@ pub(super) fn filter<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
                 .map(|found| match found.len() {
                     1 => Val::str(&found[0]),
                     2 => Val::str(found.get(1).map_or("", |m| m.as_str())),
-                    n => Val::list((1..n).map(|i| Val::str(found.get(i).map_or("", |m| m.as_str()))).collect()),
+                    n => Val::list(
+                        (1..n)
+                            .map(|i| Val::str(found.get(i).map_or("", |m| m.as_str())))
+                            .collect(),
+                    ),
                 })
                 .collect(),
         )),
@@ -223,7 +243,9 @@ fn replace<'a>(regex: &Regex, text: &str, with: &str, limit: usize) -> Res<'a, S
         if at > text.len() {
             break;
         }
-        let Some(found) = regex.captures_at(text, at) else { break };
+        let Some(found) = regex.captures_at(text, at) else {
+            break;
+        };
         let (start, end) = found.get(0).map_or((at, at), |m| (m.start(), m.end()));
         out.push_str(&text[copied..start]);
         expand(with, &found, &mut out)?;

@@ -131,7 +131,10 @@ fn truncate<'a>(call: &Call<'_, 'a>) -> Res<'a, String> {
     if kill {
         return Ok(cut + end);
     }
-    Ok(format!("{}{end}", cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head)))
+    Ok(format!(
+        "{}{end}",
+        cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head)
+    ))
 }
 
 fn urlencode<'a>(call: &Call<'_, 'a>) -> Res<'a, String> {
@@ -166,7 +169,9 @@ fn percent(text: &str, safe: &str, plus: bool) -> String {
     for byte in text.bytes() {
         match byte {
             b' ' if plus => out.push('+'),
-            b if b.is_ascii_alphanumeric() || b"_.-~".contains(&b) || safe.as_bytes().contains(&b) => out.push(b.into()),
+            b if b.is_ascii_alphanumeric() || b"_.-~".contains(&b) || safe.as_bytes().contains(&b) => {
+                out.push(b.into())
+            }
             b => out.push_str(&format!("%{b:02X}")),
         }
     }

@@ -10,7 +10,13 @@ enum Part {
     Word(String),
 }
 
-pub(in super::super) fn version<'a>(left: &str, right: &str, operator: &str, strict: bool, kind: &str) -> Res<'a, bool> {
+pub(in super::super) fn version<'a>(
+    left: &str,
+    right: &str,
+    operator: &str,
+    strict: bool,
+    kind: &str,
+) -> Res<'a, bool> {
     if left.is_empty() || right.is_empty() {
         return say("a version is empty");
     }
@@ -68,7 +74,11 @@ fn loose<'a>(left: &str, right: &str) -> Res<'a, Ordering> {
         let order = match (x, y) {
             (Part::Number(x), Part::Number(y)) => x.cmp(y),
             (Part::Word(x), Part::Word(y)) => x.cmp(y),
-            _ => return say(format!("`{left}` and `{right}` cannot be compared: a number stands against a word")),
+            _ => {
+                return say(format!(
+                    "`{left}` and `{right}` cannot be compared: a number stands against a word"
+                ));
+            }
         };
         if order != Ordering::Equal {
             return Ok(order);

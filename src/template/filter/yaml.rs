@@ -21,8 +21,13 @@ pub(super) fn filter<'a>(call: &Call<'_, 'a>) -> Res<'a, Val<'a>> {
             Err(found) => {
                 let first = found.iter().next();
                 let place = first.and_then(|d| d.at.as_ref()).map(|at| at.line_column());
-                let at = place.map(|(l, c)| format!(" at line {l} column {c}")).unwrap_or_default();
-                Err(said(format!("not YAML{at}: {}", first.map_or("", |d| d.message.as_str()))))
+                let at = place
+                    .map(|(l, c)| format!(" at line {l} column {c}"))
+                    .unwrap_or_default();
+                Err(said(format!(
+                    "not YAML{at}: {}",
+                    first.map_or("", |d| d.message.as_str())
+                )))
             }
         };
     }
@@ -164,7 +169,9 @@ impl<'a> Writer<'_, 'a> {
             other => {
                 let forced = engine.known(engine.force(other.clone())?)?;
                 match forced {
-                    Val::None | Val::Bool(_) | Val::Int(_) | Val::Float(_) | Val::Str(_) => self.value(&forced, context)?,
+                    Val::None | Val::Bool(_) | Val::Int(_) | Val::Float(_) | Val::Str(_) => {
+                        self.value(&forced, context)?
+                    }
                     other => return say(format!("{} cannot be written as YAML", other.kind())),
                 }
             }
@@ -256,7 +263,11 @@ impl<'a> Writer<'_, 'a> {
     fn string(&mut self, text: &str, context: Context) {
         let found = analyse(text);
         let breaks = context != Context::Key;
-        let plain = if self.flow_level > 0 { found.flow_plain } else { found.block_plain };
+        let plain = if self.flow_level > 0 {
+            found.flow_plain
+        } else {
+            found.block_plain
+        };
         let outer = self.indent;
         self.indent = if outer < 0 { self.step } else { outer + self.step };
         if plain && !reads_as_other(text) {
@@ -393,7 +404,9 @@ struct Found {
 
 fn analyse(text: &str) -> Found {
     let chars: Vec<char> = text.chars().collect();
-    let blank = |c: Option<&char>| c.is_none_or(|c| matches!(c, '\0' | ' ' | '\t' | '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}'));
+    let blank = |c: Option<&char>| {
+        c.is_none_or(|c| matches!(c, '\0' | ' ' | '\t' | '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}'))
+    };
     let (mut block, mut flow) = (false, false);
     if text.starts_with("---") || text.starts_with("...") {
         (block, flow) = (true, true);

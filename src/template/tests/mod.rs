@@ -1,4 +1,8 @@
 mod ansible;
+mod lazy;
+mod places;
+mod properties;
+mod unknown;
 
 use std::sync::Arc;
 
@@ -12,7 +16,12 @@ fn scope(text: &str) -> Scope {
     let entries = node.as_map().unwrap_or_default();
     let layer: Layer = entries
         .iter()
-        .map(|(k, v)| (k.text.clone().unwrap_or_default(), Binding::Template(Arc::new(v.clone()))))
+        .map(|(k, v)| {
+            (
+                k.text.clone().unwrap_or_default(),
+                Binding::Template(Arc::new(v.clone())),
+            )
+        })
         .collect();
     Scope::default().with(Arc::new(layer))
 }
