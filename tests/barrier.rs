@@ -1,6 +1,6 @@
 //! No host begins a stage before every host is through the one before it.
 
-use crate::fleet::{Fleet, finish, until};
+use crate::fleet::{finish, until, Fleet};
 
 const TWO: &str = r#"
 hosts: fleet

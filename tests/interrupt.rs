@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::fleet::{Fleet, finish, signal, until};
+use crate::fleet::{finish, signal, until, Fleet};
 
 const TWO_STEPS: &str = r#"
 hosts: fleet

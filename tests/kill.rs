@@ -1,11 +1,11 @@
 //! The controller is killed at every commit of its journal and at any time; after `resume` every effect is there once.
 
 use std::process::Child;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::fleet::{Fleet, finish, kill, kill_tree, ssh_of, until};
+use crate::fleet::{finish, kill, kill_tree, ssh_of, until, Fleet};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 

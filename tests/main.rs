@@ -3,10 +3,13 @@
 mod fleet;
 
 mod barrier;
+mod r#become;
 mod interrupt;
 mod kill;
 mod lock;
+mod resume;
 mod rollback;
 mod unknown;
+mod unreachable;
 
 mod arrows;

@@ -1,6 +1,6 @@
 //! Processes by their ids.
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{kill_process, Pid, Signal};
 
 fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
