@@ -122,6 +122,9 @@ steps:
     }
     crate::fleet::finish(child, std::time::Instant::now()).exits(0);
     for account in ["refit-deploy", "root", "refit-plain"] {
-        assert_eq!(fleet.read("h1", &format!("var/effects-{account}")), format!("{account}\nend\n"));
+        assert_eq!(
+            fleet.read("h1", &format!("var/effects-{account}")),
+            format!("{account}\nend\n")
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! The controller is killed at every commit of its journal and at any time; after `resume` every effect is there once.
 
 use std::process::Child;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::fleet::{finish, kill, kill_tree, ssh_of, until, Fleet};
+use crate::fleet::{Fleet, finish, kill, kill_tree, ssh_of, until};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
@@ -264,9 +264,16 @@ stages:
 #[test]
 fn at_every_commit_of_a_run_that_goes_back_on_one_host() {
     let check = |fleet: &Fleet, k: &str| {
-        for (host, wanted) in [("h1", "x y bad e-w"), ("h2", "x y bad r1 r2"), ("h3", "x y bad once e-w")] {
+        for (host, wanted) in [
+            ("h1", "x y bad e-w"),
+            ("h2", "x y bad r1 r2"),
+            ("h3", "x y bad once e-w"),
+        ] {
             let all = fleet.effects(host);
-            let seen: Vec<&str> = all.iter().filter_map(|line| line.strip_prefix(&format!("{k}-"))).collect();
+            let seen: Vec<&str> = all
+                .iter()
+                .filter_map(|line| line.strip_prefix(&format!("{k}-")))
+                .collect();
             assert_eq!(seen.join(" "), wanted, "{host} in round {k}");
         }
     };
@@ -278,7 +285,11 @@ fn at_every_commit_of_a_run_that_goes_back_on_one_host() {
             return false;
         }
         ended.exits(1009);
-        let mut kills = if n % 3 == 1 { vec![3 + n % 4, 2 + n % 3] } else { Vec::new() };
+        let mut kills = if n % 3 == 1 {
+            vec![3 + n % 4, 2 + n % 3]
+        } else {
+            Vec::new()
+        };
         resume_to(fleet, &k, 3, &mut kills);
         check(fleet, &k);
         true
@@ -289,7 +300,10 @@ fn at_every_commit_of_a_run_that_goes_back_on_one_host() {
 #[test]
 fn at_its_last_commit_it_leaves_nothing_in_the_way() {
     let Some(fleet) = Fleet::up(1) else { return };
-    let playbook = fleet.write("one.yml", "hosts: fleet\nsteps:\n  - shell: echo {{ k }} >> {{ host_root }}/effects\n");
+    let playbook = fleet.write(
+        "one.yml",
+        "hosts: fleet\nsteps:\n  - shell: echo {{ k }} >> {{ host_root }}/effects\n",
+    );
     for n in 1.. {
         let k = n.to_string();
         let ended = finish(begin(&fleet, &playbook, &k, Some(n)), Instant::now());
@@ -330,7 +344,12 @@ fn connections_that_break_cost_nothing() {
         let ended = finish(child, Instant::now());
         // At the survey a host that does not answer is a refusal: nothing was touched.
         if ended.code == 1 {
-            assert!(HOSTS.iter().all(|host| fleet.effects(host).iter().all(|line| !line.starts_with(&format!("{k}-")))));
+            assert!(HOSTS.iter().all(|host| {
+                fleet
+                    .effects(host)
+                    .iter()
+                    .all(|line| !line.starts_with(&format!("{k}-")))
+            }));
             continue;
         }
         ended.exits(0);

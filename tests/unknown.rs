@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::fleet::{finish, kill, until, Fleet};
+use crate::fleet::{Fleet, finish, kill, until};
 
 /// A step that says its pid, then waits; {MORE} is put into the step.
 const STEP: &str = r#"
@@ -185,7 +185,9 @@ fn a_wiped_state_folder_makes_what_was_open_unknown() {
     assert_eq!(fleet.effects("h1"), ["a"]);
     let run = fleet.last_run();
     assert_eq!(fleet.outcome(&run, "wiped/a@h1"), "unknown");
-    fleet.refit(&["resolve", &run, "wiped/a@h1", "--as", "done", "--reason", "seen"]).exits(0);
+    fleet
+        .refit(&["resolve", &run, "wiped/a@h1", "--as", "done", "--reason", "seen"])
+        .exits(0);
     fleet.refit(&["resume"]).exits(0);
     assert_eq!(fleet.effects("h1"), ["a", "b"]);
 }
