@@ -47,6 +47,9 @@ pub(super) async fn preflight(common: &Common, verb: Preflight) -> u8 {
     for (host, cause) in &plan.lost {
         super::complain(&format!("{host}: cannot be reached: {cause}"));
     }
+    for (host, state) in &plan.states {
+        super::say(&format!("{host}: {state}"));
+    }
     let reached = plan.checked.hosts.len().saturating_sub(plan.lost.len());
     super::say(&format!(
         "preflight of {}: {reached} of {} hosts are fit; nothing was changed",

@@ -62,6 +62,8 @@ pub(crate) struct Planned {
     pub(crate) recipe: Digests,
     pub(crate) digest: String,
     pub(crate) lost: Vec<(HostName, String)>,
+    /// Where each host that answered keeps its state, and how much room there is.
+    pub(crate) states: Vec<(HostName, String)>,
     pub(crate) name: String,
 }
 
@@ -249,7 +251,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&loaded, &checked);
+    let problems = survey.problems(&checked);
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems
@@ -295,7 +297,7 @@ async fn surveyed(
     let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
     let digest = plan::plan_digest(&recipe, &checked);
     if earlier.is_none() {
-        too_many_lost(&loaded, &checked, &survey).map_err(refuse_box)?;
+        too_many_lost(&checked, &survey).map_err(|e| refuse(Session::refused(1, e)))?;
     }
     if mode == Mode::Preflight || mode == Mode::Plan {
         let mut diagnostics = Diagnostics::default();
@@ -312,6 +314,7 @@ async fn surveyed(
                 checked,
                 recipe,
                 digest,
+                states: survey.states(),
                 lost: survey.lost.into_iter().collect(),
                 name: plan::playbook_name(&loaded),
             }),
@@ -430,7 +433,10 @@ async fn surveyed(
             state: Some(run.state().clone()),
             plan: None,
         },
-        Ok(Err(session)) => session,
+        Ok(Err(session)) => Session {
+            state: Some(run.state().clone()),
+            ..session
+        },
         Err(Halt::Journal(e)) => Session::journal(&e),
     };
     let hub = Arc::clone(&run.hub);
@@ -483,7 +489,7 @@ fn first_stage(checked: &Checked, host: &HostName) -> Option<String> {
 }
 
 /// A host that was not reached counts as failed in the first stage that it belongs to.
-fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Result<(), Session> {
+fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> {
     if survey.lost.is_empty() {
         return Ok(());
     }
@@ -512,8 +518,7 @@ fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Re
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
     }
-    let _ = loaded;
-    Err(Session::refused(1, all))
+    Err(all)
 }
 
 /// Read-only steps that feed the plan. Some: why the run cannot begin.
