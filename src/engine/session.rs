@@ -1,6 +1,6 @@
 //! One session of a controller: from files to a verdict.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::stage::{Flow, stages};
 use super::steps::{End, Walk, in_one_line};
 use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
-use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunState, Watch};
+use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase, RunState, Watch};
 use crate::id::{HostName, Phase, RunId};
 use crate::journal::{Journal, JournalError, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
@@ -261,14 +261,25 @@ async fn surveyed(
         return Err(refuse(Session::refused(1, all)));
     }
     let own = earlier.as_ref().map(|e| e.state.run.clone());
+    // Locks that runs of this journal left when they were over: their hosts did not answer, or they were killed.
+    let mut left = HashSet::new();
     if mode != Mode::Check && mode != Mode::Plan {
-        let holder = survey
-            .looks
-            .iter()
-            .filter_map(|(host, look)| Some((host, look.holder.as_ref()?)))
-            .find(|(_, holder)| Some(&holder.run) != own.as_ref());
-        if let (Some((host, holder)), None) = (holder, &takeover) {
-            return Err(refuse(locked(host, holder)));
+        for (host, look) in &survey.looks {
+            let Some(holder) = look.holder.as_ref().filter(|h| Some(&h.run) != own.as_ref()) else {
+                continue;
+            };
+            let summary = match &journal {
+                Some(journal) => journal
+                    .summary(&holder.run)
+                    .await
+                    .map_err(|e| refuse(Session::journal(&e)))?,
+                None => None,
+            };
+            if summary.is_some_and(|run| !run.unfinished()) {
+                left.insert(host.clone());
+            } else if takeover.is_none() {
+                return Err(refuse(locked(host, holder)));
+            }
         }
     }
     let hosts: HashMap<HostName, Arc<super::host::Host>> = survey.hosts.clone().into_iter().collect();
@@ -424,7 +435,14 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
-    let outcome = drive(&run, &survey, events, &takeover, lookout).await;
+    let outcome = drive(
+        &run,
+        &survey,
+        events,
+        |host| takeover.is_some() || left.contains(host),
+        lookout,
+    )
+    .await;
     let session = match outcome {
         Ok(Ok(exit)) => Session {
             exit,
@@ -593,17 +611,29 @@ async fn drive(
     run: &Run,
     survey: &Survey,
     events: Vec<Event>,
-    takeover: &Option<String>,
+    takeover: impl Fn(&HostName) -> bool,
     lookout: &Lookout,
 ) -> Result<Result<u8, Session>, Halt> {
+    let before = {
+        let state = run.state();
+        state.began.as_ref().map(|_| state.phase)
+    };
     run.emit(events).await?;
     if !run.check_mode()
-        && let Err(session) = lock(run, survey, takeover.is_some()).await?
+        && let Err(session) = lock(run, survey, takeover).await?
     {
-        run.emit(vec![Event::RunEnded {
-            how: RunEnd::Refused,
-            exit: session.exit,
-        }])
+        let ended = match before {
+            None => Some((RunEnd::Refused, session.exit)),
+            // What is taken up again stays what it was.
+            Some(RunPhase::Ended(how, exit)) => Some((how, exit)),
+            Some(RunPhase::Running | RunPhase::Closed) => None,
+        };
+        run.emit(
+            ended
+                .map(|(how, exit)| Event::RunEnded { how, exit })
+                .into_iter()
+                .collect(),
+        )
         .await?;
         return Ok(Err(session));
     }
@@ -633,7 +663,7 @@ async fn drive(
         }])
         .await?;
     }
-    run.emit(vec![Event::RunEnded { how, exit }]).await?;
+    // Before the end is written: a run that is over holds no lock, wherever its controller is killed.
     if !run.check_mode() && !lookout.detach.is_cancelled() {
         let over = matches!(how, RunEnd::Done | RunEnd::Failed);
         join_all(run.hosts.values().map(|host| async move {
@@ -644,12 +674,13 @@ async fn drive(
         }))
         .await;
     }
+    run.emit(vec![Event::RunEnded { how, exit }]).await?;
     Ok(Ok(exit))
 }
 
 /// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
 /// one gets all and the other none.
-async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), Session>, Halt> {
+async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) -> Result<Result<(), Session>, Halt> {
     let who = controller_name();
     let mut order: Vec<(&HostName, String)> = survey
         .looks
@@ -659,6 +690,7 @@ async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), S
     order.sort_by(|a, b| a.1.cmp(&b.1));
     let take = |host: HostName| {
         let who = who.clone();
+        let takeover = takeover(&host);
         async move {
             let on = run.host(&host)?;
             let link = on.current().await?;

@@ -279,12 +279,14 @@ impl<'a> Walk<'a> {
                 if reg.outcome == Outcome::Skipped {
                     continue;
                 }
-                for (name, value) in reg.result["ansible_facts"].as_object().into_iter().flatten() {
-                    let binding = match value {
-                        Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
-                        value => Binding::Data(value.clone()),
-                    };
-                    bind(name, binding);
+                for (name, value) in reg.result.as_object().into_iter().flatten() {
+                    if !COMMON.contains(&name.as_str()) {
+                        let binding = match value {
+                            Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
+                            value => Binding::Data(value.clone()),
+                        };
+                        bind(name, binding);
+                    }
                 }
             }
         }
@@ -411,6 +413,9 @@ impl<'a> Walk<'a> {
         });
     }
 }
+
+/// Fields of a result that are not a kind's own.
+const COMMON: [&str; 6] = ["changed", "failed", "skipped", "msg", "attempts", "skip_reason"];
 
 /// Steps whose end the controller decides, or that are not journalled as a job.
 fn alone(step: &Step) -> bool {

@@ -279,11 +279,24 @@ impl RunState {
                     unit.host == *host
                         && unit.stage == *stage
                         && unit.phase == Phase::Rollback
-                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Unreachable, .. })
+                        && matches!(
+                            &state.status,
+                            UnitStatus::Ended {
+                                outcome: Outcome::Unreachable,
+                                ..
+                            }
+                        )
                 });
                 let failed = |state: &UnitState| {
                     !pending
-                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                        && matches!(
+                            &state.status,
+                            UnitStatus::Ended {
+                                outcome: Outcome::Failed,
+                                ignored: false,
+                                ..
+                            }
+                        )
                 };
                 let units: Vec<Unit> = self
                     .units
