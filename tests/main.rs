@@ -10,3 +10,4 @@ mod rollback;
 mod unknown;
 
 mod arrows;
+mod mistakes;
