@@ -3,11 +3,14 @@
 mod fleet;
 
 mod barrier;
+mod r#become;
 mod interrupt;
 mod kill;
 mod lock;
+mod resume;
 mod rollback;
 mod unknown;
+mod unreachable;
 
 mod arrows;
 mod mistakes;

@@ -223,3 +223,34 @@ fn the_others_of_a_batch_are_not_left_half_way() {
     assert_eq!(seen(&fleet, "h2"), "a b end-rolled_back");
     assert_eq!(seen(&fleet, "h3"), "");
 }
+
+/// The host goes away while it is rolled back: resume takes the rollback up, and tries nothing before it again.
+#[test]
+fn a_rollback_that_lost_its_host_is_pending() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let book = fleet.write(
+        "back.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects; exit 1
+    rollback:
+      - id: r
+        shell: echo r >> {{ host_root }}/effects; until [ -e {{ host_root }}/go ]; do sleep 0.05; done
+      - id: s
+        shell: echo s >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("the rollback runs", || seen(&fleet, "h1") == "a r");
+    fleet.stop("h1");
+    crate::fleet::finish(child, std::time::Instant::now()).exits(2);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet.start("h1");
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(3);
+    assert_eq!(seen(&fleet, "h1"), "a r s");
+}

@@ -128,7 +128,10 @@ fn text(plan: &engine::Planned) {
             continue;
         }
         if !stage.waits.is_empty() {
-            super::say(&format!("  one for each item, decided when {} is known", stage.waits.join(", ")));
+            super::say(&format!(
+                "  one for each item, decided when {} is known",
+                stage.waits.join(", ")
+            ));
         }
         let mut lines: indexmap::IndexMap<String, Vec<String>> = indexmap::IndexMap::new();
         for unit in &stage.units {

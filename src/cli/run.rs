@@ -79,12 +79,18 @@ pub(super) async fn run(common: &Common, verb: RunVerb) -> u8 {
         terminal: std::io::stdin().is_terminal(),
     };
     let session = engine::run(request).await;
-    let changed = session
-        .state
-        .as_ref()
-        .is_some_and(|state| state.hosts.values().any(|h| h.counts[crate::event::Outcome::Changed as usize] > 0));
+    let changed = session.state.as_ref().is_some_and(|state| {
+        state
+            .hosts
+            .values()
+            .any(|h| h.counts[crate::event::Outcome::Changed as usize] > 0)
+    });
     let code = conclude(session, verb.output);
-    if verb.exit_changed && code == 0 && changed { 8 } else { code }
+    if verb.exit_changed && code == 0 && changed {
+        8
+    } else {
+        code
+    }
 }
 
 /// Who shows the run.
@@ -109,13 +115,17 @@ fn confirm(name: &str, yes: Option<&str>) -> Result<(), u8> {
     match yes {
         Some(given) if given == name => return Ok(()),
         Some(given) => {
-            super::complain(&format!("error: --yes `{given}`, but this inventory belongs to `{name}`"));
+            super::complain(&format!(
+                "error: --yes `{given}`, but this inventory belongs to `{name}`"
+            ));
             return Err(1);
         }
         None => {}
     }
     if !std::io::stdin().is_terminal() {
-        super::complain(&format!("error: `{name}` is protected\nhelp: say so with `--yes {name}`"));
+        super::complain(&format!(
+            "error: `{name}` is protected\nhelp: say so with `--yes {name}`"
+        ));
         return Err(1);
     }
     super::complain(&format!("`{name}` is protected. Type its name to go on:"));

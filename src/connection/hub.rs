@@ -125,7 +125,8 @@ impl Hub {
             let attempt = {
                 // The limit speaks of the connection, not of the queue before it: a thousand hosts behind one bastion.
                 let _turn = gate.acquire().await;
-                let deadline = deadline.max(Instant::now() + target.timeout / 2);
+                // ssh, which has the same limit, gets the time to say so in its own words.
+                let deadline = deadline.max(Instant::now() + target.timeout / 2) + Duration::from_secs(2);
                 let started = Master::start(
                     &self.ssh,
                     &target.address,

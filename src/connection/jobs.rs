@@ -13,7 +13,7 @@ use super::shell::{Section, Shell, nonce};
 impl Link {
     /// One frame that starts the jobs in order. Each state is given to `on` as it comes; after the first that is not
     /// Done with an exit code its `go_on` holds, no further one is started and `on` is not called for the rest. The
-    /// lock must be held. Sending the same jobs again is safe: none starts twice. An error says nothing about any
+    /// lock must be held, and the jobs' uploads must have been sent. Sending the same jobs again is safe: none starts twice. An error says nothing about any
     /// effect; `Cause::Fenced` means that another run or controller has the host.
     pub(crate) async fn jobs(
         &self,
@@ -125,7 +125,7 @@ impl Link {
             return Ok(());
         }
         let nonce = nonce();
-        self.states(account, &[], &nonce, &job::ack(&nonce, ids), Some(SHORT), |_, _| {})
+        self.states(account, ids, &nonce, &job::ack(&nonce, ids), Some(SHORT), |_, _| {})
             .await
     }
 
@@ -143,6 +143,9 @@ impl Link {
             text: "the host lock is not held".to_owned(),
             cause: Some(Cause::Fenced),
         })?;
+        if let Some(bad) = ids.iter().find(|id| !job::good_id(id)) {
+            return Err(Lost::new(format!("`{}` is no job id", bad.as_str().escape_debug())));
+        }
         let slot = self.slot(account);
         let mut slot = slot.lock().await;
         let mut shell = self.prepared(&mut slot, account, &lease).await?;

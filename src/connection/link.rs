@@ -120,6 +120,12 @@ impl Link {
         if let Some(shell) = slot.shell.take() {
             return Ok(shell);
         }
+        if let Account::Sudo(user) = account
+            && !super::good_become_user(user)
+        {
+            let text = format!("`{}` cannot be the name of an account", user.escape_debug());
+            return Err(ConnectError::new(Cause::SudoRefused, text));
+        }
         let limit = self.target.timeout.max(LEAST);
         let mut shell = match Shell::open(&self.reach, account, &self.target.sudo, &self.target.shell, limit).await {
             Ok(shell) => shell,

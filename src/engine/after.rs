@@ -27,7 +27,9 @@ pub(crate) enum Settled {
 impl Walk<'_> {
     /// The scope in which the step's own conditions about its result are read.
     pub(crate) fn own_scope(&self, step: &Step, ready: &Ready, raw: &Result<Done, Failure>) -> Scope {
-        let Some(register) = &step.register else { return ready.scope.clone() };
+        let Some(register) = &step.register else {
+            return ready.scope.clone();
+        };
         let (mut result, changed, failed, message) = match raw {
             Ok(done) => (done.result.clone(), done.changed, false, done.message.clone()),
             Err(failure) => (failure.result.clone(), false, true, Some(failure.message.clone())),
@@ -238,13 +240,18 @@ impl Walk<'_> {
                 },
                 (_, _, Some(probe)) => probe,
                 (_, Some(_), None) | (_, None, None) => {
-                    return Err(Failure::new("this step changes something; `reads: true` says that it does not"));
+                    return Err(Failure::new(
+                        "this step changes something; `reads: true` says that it does not",
+                    ));
                 }
             };
             probe.timeout = probe.timeout.or(step.timeout);
-            probe
-                .environment
-                .extend(ready.environment.iter().map(|(name, (value, _))| (name.clone(), value.clone())));
+            probe.environment.extend(
+                ready
+                    .environment
+                    .iter()
+                    .map(|(name, (value, _))| (name.clone(), value.clone())),
+            );
             match link.probes(&account, &[probe]).await {
                 Ok(outputs) => {
                     let output = match outputs.into_iter().next() {

@@ -34,7 +34,10 @@ impl Walk<'_> {
         item: Option<(Value, bool)>,
     ) -> Result<Result<Reg, End>, Halt> {
         let begun = Instant::now();
-        let shown = item.as_ref().filter(|(_, secret)| !secret).map(|(value, _)| value.clone());
+        let shown = item
+            .as_ref()
+            .filter(|(_, secret)| !secret)
+            .map(|(value, _)| value.clone());
         let ready = match prepared(self, host, step, item.as_ref()) {
             Ok(Prepared::Ready(ready)) => ready,
             Ok(Prepared::Skip(why)) => return Ok(Ok(self.skip(step, unit, shown, why).await?)),
@@ -50,7 +53,9 @@ impl Walk<'_> {
         };
         self.began(step, unit, &ready);
         // Stopped between two attempts: the last one stands in the journal, and resume begins with what it gave.
-        let Some(raw) = self.tries(step, unit, &ready).await? else { return Ok(Err(End::Stopped)) };
+        let Some(raw) = self.tries(step, unit, &ready).await? else {
+            return Ok(Err(End::Stopped));
+        };
         if let Err(failure) = &raw
             && failure.paused
         {
@@ -73,10 +78,17 @@ impl Walk<'_> {
     /// `until`, `retries`, `delay` around one unit. None: asked to stop between two attempts.
     async fn tries(&self, step: &Step, unit: &Unit, ready: &Ready) -> Result<Option<Result<Done, Failure>>, Halt> {
         let number = |node: &Option<crate::yaml::Node>, default: u64| match node {
-            Some(node) => plan::number(&self.run.loaded, node, &ready.scope).ok().flatten().unwrap_or(default),
+            Some(node) => plan::number(&self.run.loaded, node, &ready.scope)
+                .ok()
+                .flatten()
+                .unwrap_or(default),
             None => default,
         };
-        let retries = if step.until.is_some() || step.retries.is_some() { number(&step.retries, RETRIES) } else { 0 };
+        let retries = if step.until.is_some() || step.retries.is_some() {
+            number(&step.retries, RETRIES)
+        } else {
+            0
+        };
         let delay = Duration::from_secs(number(&step.delay, DELAY));
         let mut tried = 0;
         loop {
@@ -116,13 +128,7 @@ impl Walk<'_> {
         }
     }
 
-    async fn once(
-        &self,
-        step: &Step,
-        unit: &Unit,
-        ready: &Ready,
-        again: bool,
-    ) -> Result<Result<Done, Failure>, Halt> {
+    async fn once(&self, step: &Step, unit: &Unit, ready: &Ready, again: bool) -> Result<Result<Done, Failure>, Halt> {
         let on = match &ready.action {
             Action::Answer(answer) => return Ok(answer.clone()),
             _ if step.reads || step.kind.reads_only() => return Ok(self.read_only(step, unit, ready).await),
@@ -203,8 +209,12 @@ impl Walk<'_> {
                 return Ok(Err(Failure::new("nothing to apply")));
             };
             job.timeout = job.timeout.or(step.timeout);
-            job.environment
-                .extend(ready.environment.iter().map(|(name, (value, _))| (name.clone(), value.clone())));
+            job.environment.extend(
+                ready
+                    .environment
+                    .iter()
+                    .map(|(name, (value, _))| (name.clone(), value.clone())),
+            );
             let known = self.run.state().units.get(unit).cloned();
             let open = known.as_ref().and_then(|k| k.open().cloned()).filter(|_| !again);
             let end = match open {
@@ -213,7 +223,9 @@ impl Walk<'_> {
                     if let Err(end) = self.run.send(on, account, unit, &job.uploads).await {
                         return Ok(Err(failure_of(end)));
                     }
-                    self.run.finish(on, account, &open.job, Some(&job), announced(&open)).await
+                    self.run
+                        .finish(on, account, &open.job, Some(&job), announced(&open))
+                        .await
                 }
                 None => {
                     if !again && let Some(done) = self.as_it_should_be(on, account, action.as_ref(), &facts).await {
@@ -295,7 +307,15 @@ impl Walk<'_> {
         let account = self.account(&on, ready);
         let driver = self.driver(&on, account, step, unit, ready, 0).await?;
         if self.run.check_mode() {
-            return action.check(&driver).await.map(from_verdict);
+            // What only reads and waits changes nothing, and is not waited for.
+            return action.check(&driver).await.map(|verdict| {
+                let waited = matches!(verdict, Verdict::Same(_));
+                Done {
+                    changed: false,
+                    message: (!waited).then(|| "not waited for in check mode".to_owned()),
+                    ..from_verdict(verdict)
+                }
+            });
         }
         action.apply(&driver).await
     }
@@ -312,7 +332,10 @@ impl Walk<'_> {
         let known = self.run.state().units.get(unit).cloned();
         let attempt = known.as_ref().map_or(0, |k| k.attempt);
         let open = known.as_ref().and_then(|k| k.open().cloned());
-        let driver = match self.driver(on, account.clone(), step, unit, ready, attempt.max(1)).await {
+        let driver = match self
+            .driver(on, account.clone(), step, unit, ready, attempt.max(1))
+            .await
+        {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -326,16 +349,18 @@ impl Walk<'_> {
             match action.settle(&driver).await {
                 Ok(Some(done)) => return Ok(Ok(done)),
                 Ok(None) => return Ok(action.apply(&driver).await),
-                Err(failure) if failure.unknown => match self.settle(on, account, step, unit, ready, &failure.message).await? {
-                    Settled::Done(done) => return Ok(Ok(done)),
-                    Settled::Again => {}
-                    Settled::Unknown(text) => {
-                        return Ok(Err(Failure {
-                            unknown: true,
-                            ..Failure::new(text)
-                        }));
+                Err(failure) if failure.unknown => {
+                    match self.settle(on, account, step, unit, ready, &failure.message).await? {
+                        Settled::Done(done) => return Ok(Ok(done)),
+                        Settled::Again => {}
+                        Settled::Unknown(text) => {
+                            return Ok(Err(Failure {
+                                unknown: true,
+                                ..Failure::new(text)
+                            }));
+                        }
                     }
-                },
+                }
                 Err(failure) => return Ok(Err(failure)),
             }
         }
@@ -493,7 +518,11 @@ impl Changing for Driver<'_> {
                 .map_err(failure_of)?;
             let known = self.run.state().units.get(&self.unit).and_then(|u| u.intent.clone());
             let (identity, boot) = known.map(|k| (k.identity, k.boot)).unwrap_or_else(|| self.on.held());
-            match self.run.finish(&self.on, &self.account, &id, Some(&job), (&identity, &boot)).await {
+            match self
+                .run
+                .finish(&self.on, &self.account, &id, Some(&job), (&identity, &boot))
+                .await
+            {
                 JobEnd::Done { late: true, .. } => Err(Failure::new("timed out")),
                 JobEnd::Done { output, .. } => {
                     self.on.acknowledge(&self.account, id);
@@ -518,7 +547,12 @@ impl Changing for Driver<'_> {
     }
 
     fn segments(&self) -> Vec<Segment> {
-        self.run.state().units.get(&self.unit).map(|u| u.segments.clone()).unwrap_or_default()
+        self.run
+            .state()
+            .units
+            .get(&self.unit)
+            .map(|u| u.segments.clone())
+            .unwrap_or_default()
     }
 
     fn tag(&self) -> &str {

@@ -5,9 +5,21 @@ use crate::event::{Fate, Outcome, RunEnd, RunState, UnitStatus};
 
 /// What the whole run came to. `signal` is 130 or 143 when a person stopped it.
 pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (RunEnd, u8) {
-    let fates = || state.hosts.values().filter_map(|host| host.fate.as_ref()).map(|(_, fate, _)| *fate);
+    let fates = || {
+        state
+            .hosts
+            .values()
+            .filter_map(|host| host.fate.as_ref())
+            .map(|(_, fate, _)| *fate)
+    };
     let unknown = state.units.values().any(|unit| {
-        matches!(&unit.status, UnitStatus::Ended { outcome: Outcome::Unknown, .. })
+        matches!(
+            &unit.status,
+            UnitStatus::Ended {
+                outcome: Outcome::Unknown,
+                ..
+            }
+        )
     });
     if unknown {
         return (RunEnd::Unknown, 4);

@@ -49,7 +49,10 @@ impl Walk<'_> {
                     let reg = self.skip(unit.step, &unit.unit, unit.item.clone(), why.clone()).await?;
                     results.insert(unit.unit.clone(), reg);
                 } else {
-                    return Ok((results, Some(End::Unreachable(format!("{host} is no host of this run")))));
+                    return Ok((
+                        results,
+                        Some(End::Unreachable(format!("{host} is no host of this run"))),
+                    ));
                 }
             }
             return Ok((results, None));
@@ -101,7 +104,9 @@ impl Walk<'_> {
                 }
                 Err(failure) => Err(failure),
             };
-            let reg = self.end(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready)).await?;
+            let reg = self
+                .end(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready))
+                .await?;
             let end = ends(&reg);
             results.insert(unit.unit.clone(), reg);
             if end.is_some() {
@@ -178,7 +183,8 @@ impl Walk<'_> {
                 unreachable: true,
                 ..Failure::new(text.clone())
             });
-            self.end(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready)).await?;
+            self.end(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready))
+                .await?;
         }
         Ok((results, Some(End::Unreachable(text))))
     }
@@ -203,13 +209,20 @@ impl Walk<'_> {
                 FrameWhat::Do(ready) => ready,
             };
             // A kind that only reads must see what the jobs before it did: the next frame.
-            let Some(mut job) = shell(ready).apply(facts) else { break };
+            let Some(mut job) = shell(ready).apply(facts) else {
+                break;
+            };
             // A job takes its uploads away: two that need the same file cannot share a frame.
             if job.uploads.iter().any(|upload| !sent.insert(upload.sha256.clone())) {
                 break;
             }
             job.timeout = job.timeout.or(unit.step.timeout);
-            job.environment.extend(ready.environment.iter().map(|(name, (value, _))| (name.clone(), value.clone())));
+            job.environment.extend(
+                ready
+                    .environment
+                    .iter()
+                    .map(|(name, (value, _))| (name.clone(), value.clone())),
+            );
             let attempt = self.run.state().units.get(&unit.unit).map_or(0, |known| known.attempt) + 1;
             orders.push(Ordered {
                 unit,
@@ -231,7 +244,14 @@ impl Walk<'_> {
         let intents: Vec<Event> = orders
             .iter()
             .map(|o| {
-                intent(on, &o.unit.unit, o.attempt, &o.id, &o.ready.digest, o.unit.step.kind.name())
+                intent(
+                    on,
+                    &o.unit.unit,
+                    o.attempt,
+                    &o.id,
+                    &o.ready.digest,
+                    o.unit.step.kind.name(),
+                )
             })
             .collect();
         self.run.emit(intents).await?;
@@ -243,7 +263,10 @@ impl Walk<'_> {
         }
         let done = |unit: &Unit, results: &Results| results.contains_key(unit);
         for (unit, why) in skips {
-            let before = frame.iter().take_while(|u| u.unit != unit.unit).all(|u| done(&u.unit, &results));
+            let before = frame
+                .iter()
+                .take_while(|u| u.unit != unit.unit)
+                .all(|u| done(&u.unit, &results));
             if before && end.is_none() {
                 let reg = self.skip(unit.step, &unit.unit, unit.item.clone(), why.clone()).await?;
                 results.insert(unit.unit.clone(), reg);
@@ -319,7 +342,10 @@ impl Walk<'_> {
         for order in &orders[next..] {
             let since = Instant::now();
             let (identity, boot) = self.announcement(&order.unit.unit, on);
-            let end = self.run.finish(on, account, &order.id, Some(&order.job), (&identity, &boot)).await;
+            let end = self
+                .run
+                .finish(on, account, &order.id, Some(&order.job), (&identity, &boot))
+                .await;
             let ended = self.conclude(on, account, order, since, end, results).await?;
             next += 1;
             if let Some(end) = ended {
@@ -360,7 +386,16 @@ impl Walk<'_> {
                     identity: String::new(),
                     digest: order.ready.digest.clone(),
                 };
-                self.unknown(on, account, order.unit.step, &order.unit.unit, order.ready, &known, text).await?
+                self.unknown(
+                    on,
+                    account,
+                    order.unit.step,
+                    &order.unit.unit,
+                    order.ready,
+                    &known,
+                    text,
+                )
+                .await?
             }
             end => Err(failure_of(end)),
         };
@@ -380,9 +415,22 @@ impl Walk<'_> {
         results: &mut Results,
     ) -> Result<Reg, Halt> {
         let unit = order.unit;
-        let attempt = self.run.state().units.get(&unit.unit).map_or(order.attempt, |u| u.attempt.max(order.attempt));
+        let attempt = self
+            .run
+            .state()
+            .units
+            .get(&unit.unit)
+            .map_or(order.attempt, |u| u.attempt.max(order.attempt));
         let reg = self
-            .end(unit.step, &unit.unit, attempt, unit.item.clone(), begun, raw, Some(order.ready))
+            .end(
+                unit.step,
+                &unit.unit,
+                attempt,
+                unit.item.clone(),
+                begun,
+                raw,
+                Some(order.ready),
+            )
             .await?;
         if !matches!(reg.outcome, Outcome::Unreachable | Outcome::Unknown) {
             results.insert(unit.unit.clone(), reg.clone());

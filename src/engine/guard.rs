@@ -41,7 +41,11 @@ pub(crate) async fn hold(
         for_all: false,
     };
     for step in guard {
-        let asked = if step.run_once { &hosts[..hosts.len().min(1)] } else { hosts };
+        let asked = if step.run_once {
+            &hosts[..hosts.len().min(1)]
+        } else {
+            hosts
+        };
         for host in asked {
             let scope = plan::unit_scope(&run.loaded, walk.place(host).with_step(step), None);
             let items = match plan::items(&run.loaded, step, &scope) {

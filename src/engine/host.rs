@@ -14,6 +14,14 @@ use crate::kind::Facts;
 /// How long a lost connection is tried again before the host counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn patience() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE").ok().and_then(|text| text.parse().ok()) {
+        return Duration::from_secs(seconds);
+    }
+    PATIENCE
+}
+
 pub(crate) struct Host {
     pub(crate) name: HostName,
     pub(crate) target: Target,
@@ -83,7 +91,9 @@ impl Host {
         controller: &str,
         takeover: bool,
     ) -> Result<Held, LockError> {
-        let held = link.lock(&self.holder, &self.others, run, epoch, controller, takeover).await?;
+        let held = link
+            .lock(&self.holder, &self.others, run, epoch, controller, takeover)
+            .await?;
         self.seen(|seen| {
             seen.held = Some((identity_text(&held.identity), held.boot_id.clone()));
             seen.locked = true;
@@ -116,7 +126,7 @@ impl Host {
             return Ok(Arc::clone(link));
         }
         // A host that never answered in this session is asked once; one that did is waited for.
-        let patience = if self.locked() || run.check_mode() { PATIENCE } else { Duration::ZERO };
+        let patience = if self.locked() || run.check_mode() { patience() } else { Duration::ZERO };
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
         if !run.check_mode() && run.journal.is_some() {
             let who = controller_name();

@@ -14,7 +14,10 @@ use crate::kind::{Job, Output, Upload, UploadFrom};
 /// How a job ended, as far as it can be known.
 #[derive(Clone, Debug)]
 pub(crate) enum JobEnd {
-    Done { output: Output, late: bool },
+    Done {
+        output: Output,
+        late: bool,
+    },
     /// Nothing ran, and the host says why.
     Refused(String),
     /// It ran in part, wholly or not at all.
@@ -110,7 +113,10 @@ impl Run {
         job: Option<&Job>,
         (identity, boot): (&str, &str),
     ) -> Result<Option<JobEnd>, String> {
-        let states = link.status(account, std::slice::from_ref(id)).await.map_err(|e| e.text)?;
+        let states = link
+            .status(account, std::slice::from_ref(id))
+            .await
+            .map_err(|e| e.text)?;
         let Some(state) = states.into_iter().next() else {
             return Ok(Some(JobEnd::Unknown("the host gave no answer about the job".into())));
         };
@@ -140,7 +146,9 @@ impl Run {
                     go_on: &[],
                 };
                 let mut state = None;
-                link.jobs(account, &[start], |_, now| state = Some(now)).await.map_err(|e| e.text)?;
+                link.jobs(account, &[start], |_, now| state = Some(now))
+                    .await
+                    .map_err(|e| e.text)?;
                 Ok(state.and_then(ended))
             }
             state => Ok(ended(state)),

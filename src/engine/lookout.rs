@@ -33,7 +33,9 @@ impl Lookout {
                     _ = terminate.recv() => 143,
                     _ = hangup.recv() => continue,
                 };
-                let _ = watching.code.compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
+                let _ = watching
+                    .code
+                    .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst);
                 if watching.stop.is_cancelled() {
                     watching.detach.cancel();
                 } else {

@@ -36,7 +36,9 @@ impl Earlier {
 
     /// Hosts that failed are tried again from the stage in which they failed.
     pub(crate) fn retries(&self) -> Vec<Event> {
-        let RunPhase::Ended(RunEnd::Failed, _) = self.state.phase else { return Vec::new() };
+        let RunPhase::Ended(RunEnd::Failed, _) = self.state.phase else {
+            return Vec::new();
+        };
         self.state
             .hosts
             .iter()
@@ -87,12 +89,16 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
     let records = journal.records(&run).await?;
     let state = RunState::fold(run.clone(), &records);
     let Some(began) = state.began.clone() else {
-        return Ok(Reopened::Refused(format!("the journal holds no beginning of run {run}")));
+        return Ok(Reopened::Refused(format!(
+            "the journal holds no beginning of run {run}"
+        )));
     };
     match state.phase {
         RunPhase::Ended(RunEnd::Done, _) => return Ok(Reopened::Nothing(format!("run {run} is done: nothing to do"))),
         RunPhase::Ended(RunEnd::Refused, _) => {
-            return Ok(Reopened::Refused(format!("run {run} was refused before anything was touched; start a new one")));
+            return Ok(Reopened::Refused(format!(
+                "run {run} was refused before anything was touched; start a new one"
+            )));
         }
         RunPhase::Closed => return Ok(Reopened::Refused(format!("run {run} is closed; start a new one"))),
         RunPhase::Running | RunPhase::Ended(_, _) => {}
@@ -106,7 +112,11 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
         skip_tags: began.skip_tags,
         folder: began.folder,
         forks: began.forks,
-        exclude: began.excluded.iter().map(|(h, r)| (h.as_str().to_owned(), r.clone())).collect(),
+        exclude: began
+            .excluded
+            .iter()
+            .map(|(h, r)| (h.as_str().to_owned(), r.clone()))
+            .collect(),
         schema: began.schema,
         ..Options::default()
     };
@@ -120,7 +130,10 @@ fn unit_named<'s>(state: &'s RunState, name: &str) -> Result<&'s Unit, String> {
         let names: Vec<String> = state.units.keys().map(Unit::to_string).collect();
         match crate::yaml::did_you_mean(name, names.iter().map(String::as_str)) {
             Some(near) => format!("run {} has no unit `{name}`; did you mean `{near}`?", state.run),
-            None => format!("run {} has no unit `{name}`; `refit runs {}` lists them", state.run, state.run),
+            None => format!(
+                "run {} has no unit `{name}`; `refit runs {}` lists them",
+                state.run, state.run
+            ),
         }
     })
 }
@@ -147,7 +160,13 @@ pub(crate) async fn resolve(
         return Ok(Err(format!("run {run} is closed")));
     }
     let status = state.units.get(&unit).map(|known| known.status.clone());
-    let unknown = matches!(status, Some(UnitStatus::Ended { outcome: Outcome::Unknown, .. }));
+    let unknown = matches!(
+        status,
+        Some(UnitStatus::Ended {
+            outcome: Outcome::Unknown,
+            ..
+        })
+    );
     if !unknown {
         let is = match status {
             Some(UnitStatus::Ended { outcome, .. }) => outcome.word().to_owned(),
@@ -226,9 +245,14 @@ async fn stop_living(
         .as_ref()
         .and_then(|c| i32::try_from(c.pid).ok())
         .and_then(rustix::process::Pid::from_raw);
-    let Some(pid) = pid else { return Ok(Err("its controller has no process id".into())) };
+    let Some(pid) = pid else {
+        return Ok(Err("its controller has no process id".into()));
+    };
     if let Err(e) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
-        return Ok(Err(format!("its controller (pid {}) cannot be asked to stop: {e}", pid.as_raw_nonzero())));
+        return Ok(Err(format!(
+            "its controller (pid {}) cannot be asked to stop: {e}",
+            pid.as_raw_nonzero()
+        )));
     }
     let controller = this_controller();
     loop {
@@ -316,4 +340,3 @@ async fn unlock(
     link.close().await;
     Ok(())
 }
-

@@ -40,7 +40,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    #[expect(clippy::too_many_arguments, reason = "one place makes it, with everything that a run consists of")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one place makes it, with everything that a run consists of"
+    )]
     pub(crate) fn new(
         loaded: Arc<Loaded>,
         journal: Option<Journal>,

@@ -85,7 +85,11 @@ impl Session {
     }
 
     fn journal(error: &JournalError) -> Session {
-        let exit = if matches!(error, JournalError::Alive { .. }) { 7 } else { 5 };
+        let exit = if matches!(error, JournalError::Alive { .. }) {
+            7
+        } else {
+            5
+        };
         Session::because(exit, error.to_string(), &[])
     }
 }
@@ -94,7 +98,9 @@ impl Session {
 pub(crate) async fn run(request: Request) -> Session {
     let lookout = Lookout::start();
     let mut redactor = None;
-    let mut session = begin(request, &lookout, &mut redactor).await.unwrap_or_else(|session| *session);
+    let mut session = begin(request, &lookout, &mut redactor)
+        .await
+        .unwrap_or_else(|session| *session);
     session.redactor = session.redactor.or(redactor);
     session
 }
@@ -108,7 +114,11 @@ async fn begin(
 ) -> Result<Session, Refusal> {
     let refuse = |session: Session| Box::new(session);
     let journal = match request.mode {
-        Mode::Run => Some(Journal::open(&request.journal).await.map_err(|e| refuse(Session::journal(&e)))?),
+        Mode::Run => Some(
+            Journal::open(&request.journal)
+                .await
+                .map_err(|e| refuse(Session::journal(&e)))?,
+        ),
         _ => None,
     };
     let key = match &journal {
@@ -119,9 +129,12 @@ async fn begin(
         },
     }
     .map_err(|e| refuse(Session::journal(&e)))?;
-    let id = request.earlier.as_ref().map_or_else(RunId::fresh, |earlier| earlier.state.run.clone());
-    let mut loaded = plan::load(request.options, id.clone(), key, SecretUse::Read)
-        .map_err(|e| refuse(Session::refused(1, e)))?;
+    let id = request
+        .earlier
+        .as_ref()
+        .map_or_else(RunId::fresh, |earlier| earlier.state.run.clone());
+    let mut loaded =
+        plan::load(request.options, id.clone(), key, SecretUse::Read).map_err(|e| refuse(Session::refused(1, e)))?;
     *redactor = Some(loaded.redactor.clone());
     if let Some(required) = &loaded.playbook.requires_environment
         && request.environment.as_deref() != Some(required.value.as_str())
@@ -130,7 +143,10 @@ async fn begin(
             Some(name) => format!("this inventory belongs to `{name}`"),
             None => "this inventory belongs to no environment of refit.yml".into(),
         };
-        let text = format!("this playbook runs in the environment `{}` only; {found}", required.value);
+        let text = format!(
+            "this playbook runs in the environment `{}` only; {found}",
+            required.value
+        );
         return Err(refuse(Session::refused(1, Diagnostic::error(&required.span, text))));
     }
     let notes = std::mem::take(&mut loaded.notes);
@@ -158,7 +174,18 @@ async fn begin(
         hub,
         texts,
     };
-    surveyed(survey, request.mode, journal, request.earlier, request.takeover, request.environment, request.watchers, request.terminal, lookout).await
+    surveyed(
+        survey,
+        request.mode,
+        journal,
+        request.earlier,
+        request.takeover,
+        request.environment,
+        request.watchers,
+        request.terminal,
+        lookout,
+    )
+    .await
 }
 
 fn refuse_box(session: Session) -> Refusal {
@@ -195,7 +222,11 @@ async fn in_the_way(
             ],
         ));
     }
-    Ok(met.into_iter().map(|run| run.run).filter(|run| Some(run) != own).collect())
+    Ok(met
+        .into_iter()
+        .map(|run| run.run)
+        .filter(|run| Some(run) != own)
+        .collect())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the second half of one function")]
@@ -221,7 +252,9 @@ async fn surveyed(
     let problems = survey.problems(&loaded, &checked);
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
-        problems.into_iter().for_each(|text| all.push(Diagnostic::general(text)));
+        problems
+            .into_iter()
+            .for_each(|text| all.push(Diagnostic::general(text)));
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
     }
@@ -296,7 +329,12 @@ async fn surveyed(
         forks: loaded.options.forks,
         environment,
         excluded: loaded.excluded.iter().map(|(h, r)| (h.clone(), r.clone())).collect(),
-        hosts: checked.hosts.iter().cloned().chain(loaded.excluded.keys().cloned()).collect(),
+        hosts: checked
+            .hosts
+            .iter()
+            .cloned()
+            .chain(loaded.excluded.keys().cloned())
+            .collect(),
         recipe: recipe.clone(),
         plan: digest,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -311,9 +349,16 @@ async fn surveyed(
         let identities: Vec<(HostName, Option<String>)> = checked
             .hosts
             .iter()
-            .map(|host| (host.clone(), survey.looks.get(host).map(|look| identity_text(&look.identity))))
+            .map(|host| {
+                (
+                    host.clone(),
+                    survey.looks.get(host).map(|look| identity_text(&look.identity)),
+                )
+            })
             .collect();
-        let closing = in_the_way(journal, &identities, own.as_ref()).await.map_err(refuse_box)?;
+        let closing = in_the_way(journal, &identities, own.as_ref())
+            .await
+            .map_err(refuse_box)?;
         let fence = survey.looks.values().map(|look| look.fence).max().unwrap_or(0);
         let lease = match takeover {
             Some(_) => journal.take_over(&loaded.run, &controller, fence + 1).await,
@@ -321,13 +366,19 @@ async fn surveyed(
         };
         epoch = lease.map_err(|e| refuse(Session::journal(&e)))?;
         for run in closing {
-            close_earlier(journal, &run, &controller, &loaded.run).await.map_err(|e| refuse(Session::journal(&e)))?;
+            close_earlier(journal, &run, &controller, &loaded.run)
+                .await
+                .map_err(|e| refuse(Session::journal(&e)))?;
         }
     }
     match earlier {
         Some(earlier) => {
             if let Some(text) = earlier.refusal(&recipe) {
-                return Err(refuse(Session::because(1, text, &["--accept goes on with it as it is now".into()])));
+                return Err(refuse(Session::because(
+                    1,
+                    text,
+                    &["--accept goes on with it as it is now".into()],
+                )));
             }
             if earlier.changed(&recipe) {
                 events.push(Event::Replanned { recipe: recipe.clone() });
@@ -397,7 +448,9 @@ fn attached(controller: &Controller, epoch: i64, takeover: &Option<String>) -> O
 }
 
 fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
-    let since = jiff::Timestamp::from_second(holder.since).map(|t| t.to_string()).unwrap_or_default();
+    let since = jiff::Timestamp::from_second(holder.since)
+        .map(|t| t.to_string())
+        .unwrap_or_default();
     Session::because(
         7,
         format!(
@@ -405,7 +458,10 @@ fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
             holder.run, holder.controller
         ),
         &[
-            format!("refit resume {}            where its journal is: go on with it", holder.run),
+            format!(
+                "refit resume {}            where its journal is: go on with it",
+                holder.run
+            ),
             format!("refit abort {} --reason R  where its journal is: close it", holder.run),
             "--takeover REASON            if that controller is gone for good".to_owned(),
         ],
@@ -471,7 +527,11 @@ async fn probes(run: &Run, survey: &Survey, loaded: &Arc<Loaded>) -> Option<Stri
     };
     let hosts: Vec<HostName> = hosts.into_iter().filter(|h| !survey.lost.contains_key(h)).collect();
     for step in &loaded.playbook.probes {
-        let asked = if step.run_once { &hosts[..hosts.len().min(1)] } else { &hosts[..] };
+        let asked = if step.run_once {
+            &hosts[..hosts.len().min(1)]
+        } else {
+            &hosts[..]
+        };
         let walk = Walk {
             run,
             instance: None,
@@ -482,7 +542,12 @@ async fn probes(run: &Run, survey: &Survey, loaded: &Arc<Loaded>) -> Option<Stri
             for_all: step.run_once,
         };
         let walk = &walk;
-        let ends = join_all(asked.iter().map(|host| async move { (host, walk.steps(host, &[step]).await) })).await;
+        let ends = join_all(
+            asked
+                .iter()
+                .map(|host| async move { (host, walk.steps(host, &[step]).await) }),
+        )
+        .await;
         for (host, end) in ends {
             match end {
                 Ok(End::Done) => {}
@@ -621,11 +686,16 @@ async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), S
         }
     }
     if let Some(session) = refused {
-        join_all(taken.iter().filter_map(|(host, _)| run.host(host)).map(|on| async move {
-            if let Some(link) = on.current().await {
-                let _ = link.unlock().await;
-            }
-        }))
+        join_all(
+            taken
+                .iter()
+                .filter_map(|(host, _)| run.host(host))
+                .map(|on| async move {
+                    if let Some(link) = on.current().await {
+                        let _ = link.unlock().await;
+                    }
+                }),
+        )
         .await;
         return Ok(Err(session));
     }

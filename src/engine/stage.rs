@@ -92,11 +92,19 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step]) -> Result<Flow
         Ok(limits) => limits,
         Err(e) => return Ok(Flow::Broken(in_one_line(&e))),
     };
-    let began = run.state().stages.get(path).map(|known| known.hosts.clone()).unwrap_or_default();
+    let began = run
+        .state()
+        .stages
+        .get(path)
+        .map(|known| known.hosts.clone())
+        .unwrap_or_default();
     // A host that was decided when the stage began, and that a resume takes up again, comes after the others.
     let new: Vec<HostName> = match (stage.run_once, began.is_empty()) {
         (true, false) => Vec::new(),
-        _ => undecided(run, &instance.hosts).into_iter().filter(|host| !began.contains(host)).collect(),
+        _ => undecided(run, &instance.hosts)
+            .into_iter()
+            .filter(|host| !began.contains(host))
+            .collect(),
     };
     let hosts = if !began.is_empty() && new.is_empty() {
         began
@@ -196,7 +204,11 @@ async fn unreachable(run: &Run, hosts: &[HostName]) -> Vec<(HostName, String)> {
         }
         None
     };
-    join_all(hosts.iter().cloned().map(ping)).await.into_iter().flatten().collect()
+    join_all(hosts.iter().cloned().map(ping))
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Hosts that failed in this stage, or were lost before and first belong to it.
@@ -237,7 +249,10 @@ async fn batches(
     for (index, size) in sizes.iter().enumerate() {
         let (batch, more) = rest.split_at((*size).min(rest.len()));
         rest = more;
-        let open = !replayed && undecided(run, batch).iter().any(|host| !through(run, path, host, steps));
+        let open = !replayed
+            && undecided(run, batch)
+                .iter()
+                .any(|host| !through(run, path, host, steps));
         if open {
             if run.stopping() {
                 return Ok(Flow::Stopped);
@@ -314,12 +329,19 @@ async fn one_batch(
     let mut held: HashSet<HostName> = HashSet::new();
     for stretch in stretches(steps, stage.lockstep) {
         let part = &steps[stretch];
-        let hosts: Vec<HostName> = undecided(run, batch).into_iter().filter(|h| !held.contains(h)).collect();
+        let hosts: Vec<HostName> = undecided(run, batch)
+            .into_iter()
+            .filter(|h| !held.contains(h))
+            .collect();
         if hosts.is_empty() {
             break;
         }
         let once = part.len() == 1 && (part[0].run_once || part[0].kind.name() == "pause");
-        let runners: Vec<HostName> = if once { runner(run, instance, part[0], &hosts) } else { hosts.clone() };
+        let runners: Vec<HostName> = if once {
+            runner(run, instance, part[0], &hosts)
+        } else {
+            hosts.clone()
+        };
         let walk = Walk {
             run,
             instance: Some(instance),
@@ -368,7 +390,13 @@ async fn one_batch(
         }
     }
     if !run.check_mode() {
-        join_all(batch.iter().filter_map(|host| run.host(host)).map(|on| async move { on.flush().await })).await;
+        join_all(
+            batch
+                .iter()
+                .filter_map(|host| run.host(host))
+                .map(|on| async move { on.flush().await }),
+        )
+        .await;
     }
     Ok(flow)
 }

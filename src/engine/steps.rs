@@ -98,7 +98,9 @@ impl<'a> Walk<'a> {
                 Ok(units) => units,
                 Err(failure) => {
                     let unit = self.unit(host, step, None);
-                    let reg = self.end(step, &unit, 0, None, Instant::now(), Err(failure), None).await?;
+                    let reg = self
+                        .end(step, &unit, 0, None, Instant::now(), Err(failure), None)
+                        .await?;
                     return Ok(End::Failed(reg.message.unwrap_or_default()));
                 }
             };
@@ -113,7 +115,11 @@ impl<'a> Walk<'a> {
             if self.run.stopping() {
                 return Ok(End::Stopped);
             }
-            let frame = if alone(step) { Vec::new() } else { self.gather(host, &steps[at..], &done) };
+            let frame = if alone(step) {
+                Vec::new()
+            } else {
+                self.gather(host, &steps[at..], &done)
+            };
             if frame.is_empty() {
                 let (unit, item) = open[0].clone();
                 match self.alone(host, step, &unit, item).await? {
@@ -152,7 +158,9 @@ impl<'a> Walk<'a> {
             if unit.host != *host || unit.stage != self.path || unit.phase != self.phase {
                 continue;
             }
-            let Some(step) = steps.iter().find(|step| step.id == unit.step) else { continue };
+            let Some(step) = steps.iter().find(|step| step.id == unit.step) else {
+                continue;
+            };
             let reg = match &known.status {
                 _ if step.kind.free_names() => continue,
                 UnitStatus::Ended { outcome, result, .. }
@@ -272,14 +280,12 @@ impl<'a> Walk<'a> {
                 if reg.outcome == Outcome::Skipped {
                     continue;
                 }
-                for (name, value) in reg.result.as_object().into_iter().flatten() {
-                    if !COMMON.contains(&name.as_str()) {
-                        let binding = match value {
-                            Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
-                            value => Binding::Data(value.clone()),
-                        };
-                        bind(name, binding);
-                    }
+                for (name, value) in reg.result["ansible_facts"].as_object().into_iter().flatten() {
+                    let binding = match value {
+                        Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
+                        value => Binding::Data(value.clone()),
+                    };
+                    bind(name, binding);
                 }
             }
         }
@@ -334,7 +340,11 @@ impl<'a> Walk<'a> {
             redactor.clean_value(&result)
         };
         let message = message.map(|text| {
-            if step.no_log && outcome != Outcome::Unreachable { "hidden: no_log".to_owned() } else { redactor.clean(&text) }
+            if step.no_log && outcome != Outcome::Unreachable {
+                "hidden: no_log".to_owned()
+            } else {
+                redactor.clean(&text)
+            }
         });
         let scope = match ready {
             Some(ready) => ready.scope.clone(),
@@ -366,13 +376,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Records a unit whose `when` is false, or that cannot be decided in check mode.
-    pub(crate) async fn skip(
-        &self,
-        step: &Step,
-        unit: &Unit,
-        item: Option<Value>,
-        why: String,
-    ) -> Result<Reg, Halt> {
+    pub(crate) async fn skip(&self, step: &Step, unit: &Unit, item: Option<Value>, why: String) -> Result<Reg, Halt> {
         let result = json!({"changed": false, "failed": false, "skipped": true, "skip_reason": why});
         let scope = plan::unit_scope(&self.run.loaded, self.place(&unit.host).with_step(step), None);
         self.run
@@ -408,9 +412,6 @@ impl<'a> Walk<'a> {
         });
     }
 }
-
-/// Fields of a result that are not a kind's own.
-const COMMON: [&str; 6] = ["changed", "failed", "skipped", "msg", "attempts", "skip_reason"];
 
 /// Steps whose end the controller decides, or that are not journalled as a job.
 fn alone(step: &Step) -> bool {
@@ -484,4 +485,3 @@ pub(crate) fn prepared(
     let binding = item.map(|(value, secret)| plan::item_binding(value, *secret));
     plan::prepare(&walk.run.loaded, walk.place(host), step, binding).map_err(|e| Failure::new(in_one_line(&e)))
 }
-

@@ -85,15 +85,15 @@ pub(crate) fn targets(
         }
         errors.extend(failed.into_inner());
     }
-    if errors.has_errors() { Err(errors) } else { Ok((targets, notes.into_iter().collect())) }
+    if errors.has_errors() {
+        Err(errors)
+    } else {
+        Ok((targets, notes.into_iter().collect()))
+    }
 }
 
 /// Connects to every host and looks at it.
-pub(crate) async fn survey(
-    loaded: &Arc<Loaded>,
-    checked: &Checked,
-    hub: &Arc<Hub>,
-) -> Result<Survey, Diagnostics> {
+pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hub>) -> Result<Survey, Diagnostics> {
     let (targets, notes) = targets(loaded, checked)?;
     let forks = loaded.options.forks.unwrap_or(50).max(1);
     let looked: Vec<_> = stream::iter(targets)
@@ -175,7 +175,9 @@ impl Survey {
         for (name, look) in &self.looks {
             if let Some(other) = identities.insert(identity_text(&look.identity), name) {
                 let (a, b) = if other < name { (other, name) } else { (name, other) };
-                problems.push(format!("{a} and {b} are one host (the same state folder on the same machine)"));
+                problems.push(format!(
+                    "{a} and {b} are one host (the same state folder on the same machine)"
+                ));
             }
             problems.extend(look.state.problems.iter().map(|p| format!("{name}: {p}")));
         }

@@ -117,7 +117,9 @@ pub(crate) enum Event {
         kind: String,
     },
     /// Announced in a frame that ended before them: they never began, and the host said so.
-    Withdrawn { units: Vec<Unit> },
+    Withdrawn {
+        units: Vec<Unit>,
+    },
     Segment {
         unit: Unit,
         attempt: u32,

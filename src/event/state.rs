@@ -274,8 +274,16 @@ impl RunState {
             Event::HostRetried { host, stage } => {
                 let fate = self.host(host).fate.take().map(|(_, fate, _)| fate);
                 let whole = matches!(fate, Some(Fate::RolledBack | Fate::Broken));
+                // A rollback that the host did not answer to is still to be done: nothing before it is tried again.
+                let pending = self.units.iter().any(|(unit, state)| {
+                    unit.host == *host
+                        && unit.stage == *stage
+                        && unit.phase == Phase::Rollback
+                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Unreachable, .. })
+                });
                 let failed = |state: &UnitState| {
-                    matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                    !pending
+                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
                 };
                 let units: Vec<Unit> = self
                     .units

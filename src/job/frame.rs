@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::id::{JobId, RunId};
 use super::{Job, Output, Probe};
+use crate::id::{JobId, RunId};
 
 use super::{JobState, Start, text};
 
@@ -98,6 +98,16 @@ pub(crate) fn join(nonce: &str, folder: &str, fence: &str, epoch: i64) -> String
         text::JOIN,
         text::JOBS
     )
+}
+
+/// Ids stand in shell text and file names as they are.
+pub(crate) fn good_id(id: &JobId) -> bool {
+    let id = id.as_str();
+    id.len() <= 128
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Starts jobs in order; each is reported as sections `out`, `err`, `job INDEX STATE`.

@@ -1,7 +1,7 @@
 //! The state folder: where it is, whether it may be used, who holds it.
 
-use crate::id::RunId;
 use super::Facts;
+use crate::id::RunId;
 
 use super::text;
 

@@ -70,15 +70,15 @@ take_lock() {
   chmod 0711 "$S" 2>&1 && mkdir -p "$S/jobs" "$S/uploads" 2>&1 && { printf '' >>"$S/run.lock"; } 2>&1 || { mark lock bad; return; }
   exec 9>>"$S/run.lock"
   fenced && return
-  if "$FLOCK" -n 9; then :; else
+  if "$FLOCK" -n 9 9>&9; then :; else
     if owner_read; then
       if [ "$take" = 1 ] || { [ "$orun" = "$run" ] && { [ "$oinst" = "$inst" ] || [ "$ep" -gt "$oep" ]; }; }; then
         # Its shell ends, and with it what it was about to start; jobs are in sessions of their own and live on.
         if alive "$opid" "$ostart" "$oboot" && [ "$ppg" = "$opg" ]; then kill -s TERM -- "-$opg"; fi
-        i=0; until "$FLOCK" -n 9; do i=$((i+1)); [ $i -lt 40 ] || { cat "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
+        i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 40 ] || { cat "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
       else cat "$S/owner"; release; mark lock held; return; fi
     else
-      i=0; until "$FLOCK" -n 9; do i=$((i+1)); [ $i -lt 20 ] || { release; echo "the lock $S/run.lock is held, and no owner is written"; mark lock bad; return; }; sleep 0.1; done
+      i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 20 ] || { release; echo "the lock $S/run.lock is held, and no owner is written"; mark lock bad; return; }; sleep 0.1; done
     fi
   fi
   fenced && return
@@ -131,11 +131,12 @@ join
 /// The supervisor takes the job's lock, claims it by making `started`, runs the script, writes `result`. Whoever makes
 /// `started` runs the script, and nobody makes it twice. It opens the outputs before it claims, so that a full disk
 /// refuses before anything ran. The payload inherits the lock: result missing + lock held + supervisor gone = orphan.
+/// (`7>&7`: ksh hides descriptors above 2 from what it starts unless they are named.)
 pub(crate) const JOBS: &str = r#"TIMEOUT=$(command -v timeout)
 sup='_J=$1 _b=$2 _e=$3 _F=$4 _f=$5 _u=$6 _s=$7 _l=$8 _T=$9
 umask 077
 exec 7>>"$_J.lock" || exit 74
-_i=0; until "$_F" -n 7; do [ -e "$_J.started" ] && exit 0; _i=$((_i+1)); [ $_i -lt 30 ] || exit 73; sleep 0.1; done
+_i=0; until "$_F" -n 7 7>&7; do [ -e "$_J.started" ] && exit 0; _i=$((_i+1)); [ $_i -lt 30 ] || exit 73; sleep 0.1; done
 [ -e "$_J.started" ] && exit 0
 _x=; { read -r _x _w <"$_f"; } 2>/dev/null; [ "$_x" = "$_e" ] || exit 76
 { read -r _w <"/proc/$$/stat"; } 2>/dev/null || exit 74
@@ -147,11 +148,11 @@ set +C
 cd /; umask "$_u"; _late=-
 if [ -n "$_l" ]; then
   read -r _t0 _w </proc/uptime
-  "$_T" -k 5 "$_l" /bin/sh "$_s" </dev/null >&5 2>&6 5>&- 6>&-; _rc=$?
+  "$_T" -k 5 "$_l" /bin/sh "$_s" </dev/null >&5 2>&6 5>&- 6>&- 7>&7; _rc=$?
   read -r _t1 _w </proc/uptime
   case $_rc in 124|137) [ $((${_t1%.*}-${_t0%.*}+1)) -ge "$_l" ] && _late=late _rc=124;; esac
 else
-  /bin/sh "$_s" </dev/null >&5 2>&6 5>&- 6>&-; _rc=$?
+  /bin/sh "$_s" </dev/null >&5 2>&6 5>&- 6>&- 7>&7; _rc=$?
 fi
 umask 077
 put() { { printf "%s %s %s end\n" $_rc "$_b" "$_late" >"$_J.result"; } 2>/dev/null; }

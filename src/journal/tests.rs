@@ -25,6 +25,7 @@ fn began(hosts: &[&str]) -> Event {
         plan: String::new(),
         version: "0".into(),
         check: false,
+        schema: None,
     }))
 }
 

@@ -196,9 +196,7 @@ impl Kind for Copy {
         let mut found = one_of(params, "copy", &["src", "content"]);
         found.extend(place::lint(params));
         if !found.has_errors() {
-            if let Err(diagnostic) = what(params, context) {
-                found.push(diagnostic);
-            }
+            found.extend(what(params, context).err());
         }
         found
     }

@@ -200,11 +200,11 @@ fi
 
     /// What curl or wget printed.
     pub(super) fn read(&self, output: &Output) -> Result<Answer, Failure> {
-        if let Some((body, status)) = output.stdout.rsplit_once(MARK) {
-            if let Some(status) = status.trim().parse().ok().filter(|_| output.rc == 0) {
-                let body = body.strip_suffix('\n').unwrap_or(body).to_owned();
-                return Ok(Answer { status, body });
-            }
+        if let Some((body, status)) = output.stdout.rsplit_once(MARK)
+            && let Some(status) = status.trim().parse().ok().filter(|_| output.rc == 0)
+        {
+            let body = body.strip_suffix('\n').unwrap_or(body).to_owned();
+            return Ok(Answer { status, body });
         }
         let status = output.stderr.lines().rev().find_map(|line| {
             let status = line.trim().strip_prefix("HTTP/")?.split_whitespace().nth(1)?;

@@ -120,7 +120,6 @@ fn words(ty: Ty) -> String {
         Ty::Mode => "mode (`\"0644\"`)".to_owned(),
         Ty::Regex => "regular expression".to_owned(),
         Ty::TextList => "text, or list of text".to_owned(),
-        Ty::List => "list".to_owned(),
         Ty::Map => "mapping".to_owned(),
         Ty::Choice(words) => words.join(" | "),
         Ty::Expressions => "expression, or list of expressions".to_owned(),

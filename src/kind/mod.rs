@@ -27,7 +27,9 @@ pub(crate) use params::{Given, Mode, Param, Params, Ty};
 use std::path::PathBuf;
 
 // The words of every kind.
-pub(crate) use crate::job::{BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom};
+pub(crate) use crate::job::{
+    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+};
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.

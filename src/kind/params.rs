@@ -61,7 +61,6 @@ pub(crate) enum Ty {
     Regex,
     /// A list of text; one text stands for a list of one.
     TextList,
-    List,
     Map,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -113,6 +112,7 @@ impl Params {
             .collect()
     }
     /// Renders the entries of a step's mapping and decodes them. Expressions are left as they stand.
+    #[cfg(test)]
     pub(crate) fn render(
         kind: &dyn Kind,
         at: &Span,
@@ -273,23 +273,9 @@ impl Params {
             .is_some_and(|given| !given.rendered.pending.is_empty())
     }
 
-    /// Names of parameters that are not known yet.
-    pub(crate) fn all_pending(&self) -> Vec<&str> {
-        self.given
-            .keys()
-            .map(String::as_str)
-            .filter(|name| self.pending(name))
-            .collect()
-    }
-
     /// Was a secret used in its value?
     pub(crate) fn secret(&self, name: &str) -> bool {
         self.given.get(name).is_some_and(|given| given.rendered.secret)
-    }
-
-    /// Was a secret used in any value?
-    pub(crate) fn any_secret(&self) -> bool {
-        self.given.values().any(|given| given.rendered.secret)
     }
 
     /// Errors for those of these parameters that hold a secret although they become part of a script.
@@ -378,10 +364,6 @@ impl Params {
         text_list(&given.node, &given.rendered.value).ok()
     }
 
-    pub(crate) fn list(&self, name: &str) -> Option<&[Json]> {
-        self.value(name)?.as_array().map(Vec::as_slice)
-    }
-
     pub(crate) fn map(&self, name: &str) -> Option<&serde_json::Map<String, Json>> {
         self.value(name)?.as_object()
     }
@@ -454,10 +436,10 @@ fn decode_table(
         }
         found.extend(unknown(&name, &one.key));
         if let Some(ty) = ty(&name) {
-            if one.rendered.pending.is_empty() {
-                if let Err(diagnostic) = check(&name, ty, &one) {
-                    found.push(diagnostic);
-                }
+            if one.rendered.pending.is_empty()
+                && let Err(diagnostic) = check(&name, ty, &one)
+            {
+                found.push(diagnostic);
             }
             kept.insert(name, one);
         }
@@ -548,10 +530,6 @@ fn check(name: &str, ty: Ty, given: &Given) -> Result<(), Diagnostic> {
                 )
             }
         }),
-        Ty::List => match value {
-            Json::Array(_) => Ok(()),
-            _ => shown("a list"),
-        },
         Ty::Map => match value {
             Json::Object(_) => Ok(()),
             _ => shown("a mapping"),

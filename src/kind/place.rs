@@ -58,6 +58,8 @@ struct Item {
 pub(super) struct Placement {
     dest: HostPath,
     items: Vec<Item>,
+    /// A folder with what is below it, rather than one file.
+    tree: bool,
     /// Folders below the destination, the outer ones first; `""` is the destination.
     folders: Vec<String>,
     /// The name that the file keeps where the destination turns out to be a folder.
@@ -111,6 +113,7 @@ impl Placement {
         let dest = params.required_text("dest")?;
         let owner = params.text("owner");
         let group = params.text("group");
+        let tree = matches!(what, What::Tree { .. });
         let (items, mut folders, mut name) = match what {
             What::One { upload, name } => {
                 let below = String::new();
@@ -122,11 +125,11 @@ impl Placement {
             }
         };
         let mut items: Vec<Item> = items;
-        if dest.ends_with('/') {
-            if let Some(kept) = name.take() {
-                folders = vec![String::new()];
-                items[0].below = kept;
-            }
+        if dest.ends_with('/')
+            && let Some(kept) = name.take()
+        {
+            folders = vec![String::new()];
+            items[0].below = kept;
         }
         let trimmed = match dest.trim_end_matches('/') {
             "" => "/",
@@ -149,6 +152,7 @@ impl Placement {
         Ok(Placement {
             dest: HostPath::new(trimmed, at)?,
             items,
+            tree,
             folders,
             name,
             mode,
@@ -166,10 +170,6 @@ impl Placement {
             environment: sh::environment(context),
             words,
         })
-    }
-
-    fn single(&self) -> bool {
-        self.items.len() == 1 && self.folders.is_empty()
     }
 
     /// Sets `dest`, which the lines after it use.
@@ -225,8 +225,8 @@ impl Placement {
     /// The result, as far as it is known from what was seen (`there`: it is as it should be).
     fn result(&self, report: &Report, there: bool) -> Value {
         let mut fields = Map::new();
-        let mut path = self.dest.as_str().to_owned();
-        if !self.single() && !(self.items.len() == 1 && self.folders == [""]) {
+        if self.tree {
+            let path = self.dest.as_str();
             fields.insert("dest".to_owned(), json!(path));
             fields.insert("path".to_owned(), json!(path));
             fields.insert("state".to_owned(), json!("directory"));
@@ -235,14 +235,7 @@ impl Placement {
             return Value::Object(fields);
         }
         let item = &self.items[0];
-        let name = self
-            .name
-            .as_deref()
-            .filter(|_| report.get("in") == "1")
-            .unwrap_or(&item.below);
-        if !name.is_empty() {
-            path = format!("{}/{name}", path.trim_end_matches('/'));
-        }
+        let path = self.path(report);
         fields.insert("dest".to_owned(), json!(path));
         fields.insert("path".to_owned(), json!(path));
         fields.insert("state".to_owned(), json!("file"));
@@ -270,11 +263,21 @@ impl Placement {
         Value::Object(fields)
     }
 
+    /// Where the one file goes.
+    fn path(&self, report: &Report) -> String {
+        let kept = self.name.as_deref().filter(|_| report.get("in") == "1");
+        let dest = self.dest.as_str();
+        match kept.unwrap_or(&self.items[0].below) {
+            "" => dest.to_owned(),
+            name => format!("{}/{name}", dest.trim_end_matches('/')),
+        }
+    }
+
     fn diff(&self, report: &Report) -> Option<String> {
         if !self.diff {
             return None;
         }
-        if !self.single() {
+        if self.tree {
             let seen = report.items();
             let lines = self.items.iter().enumerate().filter_map(|(index, item)| {
                 let seen = seen.get(index)?;
@@ -296,7 +299,7 @@ impl Placement {
                 "file" => report.raw.clone(),
                 _ => Some(String::new()),
             };
-            text = content_diff(self.dest.as_str(), old, old_size, &item.upload);
+            text = content_diff(&self.path(report), old, old_size, &item.upload);
         }
         let there = get(seen, "kind") == "file";
         let mut change = |what: &str, old: &str, new: Option<String>| {
@@ -362,9 +365,7 @@ pub(super) fn lint(params: &Params) -> Diagnostics {
     let mut found = params.refuse_secrets(&["dest", "owner", "group"]);
     found.extend(account_names(params));
     if let Some(command) = params.text("validate") {
-        if let Err(diagnostic) = validation(params, &command) {
-            found.push(diagnostic);
-        }
+        found.extend(validation(params, &command).err());
     }
     found
 }
@@ -373,10 +374,9 @@ pub(super) fn lint(params: &Params) -> Diagnostics {
 pub(super) fn account_names(params: &Params) -> Diagnostics {
     let mut found = Diagnostics::default();
     for name in ["owner", "group"] {
-        if let Some(text) = params.text(name) {
-            if text.is_empty() || text.starts_with('-') || text.contains([':', '\n', '\0']) {
-                found.push(params.error(name, format!("`{name}` cannot be \"{}\"", text.escape_debug())));
-            }
+        let bad = |text: &String| text.is_empty() || text.starts_with('-') || text.contains([':', '\n', '\0']);
+        if let Some(text) = params.text(name).filter(bad) {
+            found.push(params.error(name, format!("`{name}` cannot be \"{}\"", text.escape_debug())));
         }
     }
     found
@@ -431,7 +431,7 @@ impl ShellAction for Placement {
         for index in 0..self.items.len() {
             let _ = writeln!(text, "look_at {}", self.path_of(index));
         }
-        if self.diff && self.single() {
+        if self.diff && !self.tree {
             let _ = writeln!(
                 text,
                 "if [ \"$kind\" = file ] && [ \"$sum\" != {} ] && [ \"$size\" -le {DIFF_LIMIT} ]; then\n  echo raw\n  cat <{}\nfi",
@@ -513,7 +513,7 @@ impl ShellAction for Placement {
                 item.upload.sha256
             );
         }
-        if self.items.len() == 1 {
+        if !self.tree {
             let _ = writeln!(text, "look {}\nprintf 'item=\\n'\nshow", self.path_of(0));
             if !self.force {
                 let _ = writeln!(text, "sum {}\nprintf 'sum=%s\\n' \"$sum\"", self.path_of(0));

@@ -68,9 +68,7 @@ impl Kind for Script {
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
         let mut found = no_secrets(params, &["cmd", "executable", "chdir", "creates", "removes"]);
         if !params.secret("cmd") {
-            if let Err(diagnostic) = read(params, context) {
-                found.push(diagnostic);
-            }
+            found.extend(read(params, context).err());
         }
         found
     }

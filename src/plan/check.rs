@@ -56,7 +56,10 @@ pub(crate) struct PlannedUnit {
 
 pub(crate) enum Planned {
     /// With the digest of its parameters and one line for a person.
-    Known { digest: String, command: String },
+    Known {
+        digest: String,
+        command: String,
+    },
     Decided(Vec<String>),
     Skipped(String),
 }
@@ -77,7 +80,11 @@ pub(crate) fn check(loaded: &Arc<Loaded>) -> Result<Checked, Diagnostics> {
         if !hosts.is_empty() && hosts.len() < loaded.inventory.hosts().count() {
             let shown: Vec<&str> = hosts.iter().take(5).map(HostName::as_str).collect();
             let more = hosts.len().saturating_sub(shown.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             diagnostic = diagnostic.help(format!("on {}{more}", shown.join(", ")));
         }
         all.push(diagnostic);
@@ -341,7 +348,9 @@ impl<'a> Pass<'a> {
             }
             Ok(Some(Ok(list))) => {
                 looped = true;
-                list.iter().map(|(value, secret)| Some(item_binding(value, *secret))).collect()
+                list.iter()
+                    .map(|(value, secret)| Some(item_binding(value, *secret)))
+                    .collect()
             }
             Err(e) => {
                 // As in Ansible, a loop is no error where the step's `when` rules it out anyway.
@@ -528,7 +537,10 @@ impl<'a> Pass<'a> {
             })
         });
         let scope = own(unit_scope(loaded, place.with_step(step), item));
-        for node in [&step.until, &step.changed_when, &step.failed_when].into_iter().flatten() {
+        for node in [&step.until, &step.changed_when, &step.failed_when]
+            .into_iter()
+            .flatten()
+        {
             let result = loaded.templates.condition(node, &scope);
             self.take(Some(host), result);
         }
@@ -544,9 +556,15 @@ impl<'a> Pass<'a> {
 /// The playbook's name with its templates rendered.
 pub(crate) fn playbook_name(loaded: &Arc<Loaded>) -> String {
     let playbook = &loaded.playbook;
-    let Some(host) = loaded.inventory.hosts().next() else { return playbook.name.clone() };
+    let Some(host) = loaded.inventory.hosts().next() else {
+        return playbook.name.clone();
+    };
     let at = crate::yaml::Span::new(&playbook.source, 0, 0);
-    title(loaded, &Node::string(at, playbook.name.clone()), &loaded.scope(Place::host(host)))
+    title(
+        loaded,
+        &Node::string(at, playbook.name.clone()),
+        &loaded.scope(Place::host(host)),
+    )
 }
 
 /// A name with its templates rendered; as written where that is not possible yet.

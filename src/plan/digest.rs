@@ -77,12 +77,20 @@ pub(crate) fn difference(old: &Digests, new: &Digests) -> Vec<String> {
             Some(_) => {}
         }
     }
-    lines.extend(new.parts.keys().filter(|name| !old.parts.contains_key(*name)).map(|name| format!("{name} is new")));
+    lines.extend(
+        new.parts
+            .keys()
+            .filter(|name| !old.parts.contains_key(*name))
+            .map(|name| format!("{name} is new")),
+    );
     lines
 }
 
 fn name(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_path_buf())
+        .display()
+        .to_string()
 }
 
 fn fold<'a>(parts: impl Iterator<Item = &'a str>) -> String {

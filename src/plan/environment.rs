@@ -31,7 +31,8 @@ pub(crate) fn environment(
     let mut variables = Environment::new();
     let mut waits = Waits::new();
     for node in nodes {
-        let mapping = |found: &str| Diagnostic::error(&node.span, format!("`environment` takes a mapping, found {found}"));
+        let mapping =
+            |found: &str| Diagnostic::error(&node.span, format!("`environment` takes a mapping, found {found}"));
         let Some(entries) = node.as_map() else {
             let rendered = loaded.templates.value(node, scope)?;
             waits.extend(rendered.pending.iter().cloned());
@@ -61,7 +62,10 @@ pub(crate) fn environment(
             if matches!(rendered.value, Value::Array(_) | Value::Object(_)) {
                 return Err(Diagnostic::error(
                     &value.span,
-                    format!("an environment variable is text, this gives {}", type_name(&rendered.value)),
+                    format!(
+                        "an environment variable is text, this gives {}",
+                        type_name(&rendered.value)
+                    ),
                 )
                 .into());
             }
@@ -163,7 +167,11 @@ pub(crate) fn boolean(value: &Value, node: &Node, pending: bool) -> Result<bool,
         Value::String(word) => match word.to_ascii_lowercase().as_str() {
             "yes" | "true" | "on" | "1" => Ok(true),
             "no" | "false" | "off" | "0" | "" => Ok(false),
-            _ => Err(Diagnostic::error(&node.span, format!("expected yes or no, found `{}`", word.escape_debug())).into()),
+            _ => Err(Diagnostic::error(
+                &node.span,
+                format!("expected yes or no, found `{}`", word.escape_debug()),
+            )
+            .into()),
         },
         Value::Number(n) if n.as_i64() == Some(1) => Ok(true),
         Value::Number(n) if n.as_i64() == Some(0) => Ok(false),

@@ -64,7 +64,10 @@ pub(crate) fn limits(loaded: &Arc<Loaded>, instance: &Instance<'_>) -> Result<Li
     };
     let forks = match render(&stage.forks)? {
         None => loaded.options.forks.unwrap_or(DEFAULT_FORKS),
-        Some((node, value)) => match value.as_u64().or_else(|| value.as_str().and_then(|t| t.trim().parse().ok())) {
+        Some((node, value)) => match value
+            .as_u64()
+            .or_else(|| value.as_str().and_then(|t| t.trim().parse().ok()))
+        {
             Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
             _ => return Err(Diagnostic::error(&node.span, "`forks` takes a whole number of at least 1").into()),
         },

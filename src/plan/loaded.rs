@@ -102,7 +102,11 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     let broken = found.has_errors();
     errors.extend(found);
     let playbook_dir = shown.parent().map(|p| {
-        if p.as_os_str().is_empty() { PathBuf::from(".") } else { p.to_path_buf() }
+        if p.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            p.to_path_buf()
+        }
     });
     let mut notes = Diagnostics::default();
     let inventory = match Inventory::load(&options.sources, &options.folder, playbook_dir.as_deref()) {
@@ -115,7 +119,9 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
             None
         }
     };
-    let extra = extra_vars(&options.extra, &options.folder).map_err(|e| errors.extend(e)).ok();
+    let extra = extra_vars(&options.extra, &options.folder)
+        .map_err(|e| errors.extend(e))
+        .ok();
     let (Some(partial), Some(inventory), Some(extra)) = (partial, inventory, extra) else {
         return Err(errors);
     };
@@ -148,7 +154,9 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     for (label, node) in &playbook.databases {
         let Some(password) = node.get("password") else { continue };
         let folder = playbook.source.folder();
-        let Some(source) = playbook::password_source(password, folder) else { continue };
+        let Some(source) = playbook::password_source(password, folder) else {
+            continue;
+        };
         match read_secret(&source, secrets, folder, label, &mut notes) {
             Ok(secret) => {
                 redactor.add(&secret);
@@ -272,7 +280,10 @@ fn extra_vars(given: &[String], folder: &Path) -> Result<Layer, Diagnostics> {
                 )));
                 continue;
             }
-            layer.insert(name.to_owned(), Binding::Data(serde_json::Value::String(value.to_owned())));
+            layer.insert(
+                name.to_owned(),
+                Binding::Data(serde_json::Value::String(value.to_owned())),
+            );
             continue;
         };
         match yaml::parse(&source, Rules::Core) {

@@ -16,8 +16,8 @@ mod unit;
 
 pub(crate) use check::{Checked, Planned, PlannedStage, PlannedUnit, check, playbook_name, title};
 pub(crate) use digest::{difference, plan_digest, recipe};
-pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};
 pub(crate) use limits::{Limits, limits};
+pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};
 pub(crate) use scope::{Place, inventory_scope};
 pub(crate) use stages::{Instance, instances, stage_hosts};
 pub(crate) use tags::of as tags_of;

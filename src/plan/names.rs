@@ -90,7 +90,14 @@ impl Names<'_> {
         self.node(&stage.name);
         self.layer(&stage.vars);
         self.condition(&stage.when);
-        for node in [&stage.hosts, &stage.serial, &stage.forks, &stage.max_fail, &stage.for_each, &stage.environment] {
+        for node in [
+            &stage.hosts,
+            &stage.serial,
+            &stage.forks,
+            &stage.max_fail,
+            &stage.for_each,
+            &stage.environment,
+        ] {
             self.optional(node);
         }
         self.elevation(&stage.elevation);

@@ -52,7 +52,9 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
     let Some(kind) = kind::find("schema") else {
         return Err(Diagnostic::general("this refit has no kind `schema`").into());
     };
-    let place = found.as_ref().map_or_else(|| playbook.hosts.span.clone(), |(_, step)| step.span.clone());
+    let place = found
+        .as_ref()
+        .map_or_else(|| playbook.hosts.span.clone(), |(_, step)| step.span.clone());
     let step = Step {
         id: "schema".into(),
         name: Node::string(place.clone(), format!("schema of {}", verb.database)),
@@ -67,7 +69,10 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         retries: None,
         delay: None,
         timeout: None,
-        elevation: found.as_ref().map(|(_, step)| step.elevation.clone()).unwrap_or_default(),
+        elevation: found
+            .as_ref()
+            .map(|(_, step)| step.elevation.clone())
+            .unwrap_or_default(),
         delegate_to: None,
         run_once: true,
         tags: Vec::new(),
@@ -82,7 +87,11 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         idempotent: false,
     };
     let stages: Vec<Stage> = found.as_ref().map(|(stages, _)| stages.clone()).unwrap_or_default();
-    let vars: Layer = stages.iter().flat_map(|stage| stage.vars.iter()).map(|(n, b)| (n.clone(), b.clone())).collect();
+    let vars: Layer = stages
+        .iter()
+        .flat_map(|stage| stage.vars.iter())
+        .map(|(n, b)| (n.clone(), b.clone()))
+        .collect();
     let stage = Stage {
         id: "schema".into(),
         name: Node::string(place.clone(), format!("Update the schema of {}", verb.database)),
@@ -93,7 +102,9 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         serial: None,
         forks: None,
         max_fail: None,
-        elevation: stages.last().map_or_else(Elevation::default, |stage| stage.elevation.clone()),
+        elevation: stages
+            .last()
+            .map_or_else(Elevation::default, |stage| stage.elevation.clone()),
         tags: Vec::new(),
         run_once: true,
         for_each: None,

@@ -34,12 +34,20 @@ impl SharedLive {
     }
 
     pub(crate) fn layer(&self, host: &HostName) -> Arc<Layer> {
-        self.read(|live| live.hosts.get(host).cloned().unwrap_or_else(|| Arc::new(live.all.clone())))
+        self.read(|live| {
+            live.hosts
+                .get(host)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(live.all.clone()))
+        })
     }
 
     pub(crate) fn bind(&self, host: &HostName, name: &str, binding: Binding) {
         self.write(|live| {
-            let layer = live.hosts.entry(host.clone()).or_insert_with(|| Arc::new(live.all.clone()));
+            let layer = live
+                .hosts
+                .entry(host.clone())
+                .or_insert_with(|| Arc::new(live.all.clone()));
             Arc::make_mut(layer).insert(name.to_owned(), binding);
         });
     }
@@ -143,10 +151,17 @@ impl Loaded {
         if let Some(instance) = place.instance {
             layer.insert("ansible_play_hosts".into(), Binding::Data(names(&instance.hosts)));
             layer.insert("ansible_play_hosts_all".into(), Binding::Data(names(&instance.hosts)));
-            let batch = if place.batch.is_empty() { &instance.hosts } else { place.batch };
+            let batch = if place.batch.is_empty() {
+                &instance.hosts
+            } else {
+                place.batch
+            };
             layer.insert("ansible_play_batch".into(), Binding::Data(names(batch)));
         }
-        layer.insert("ansible_check_mode".into(), Binding::Data(Value::Bool(self.options.check)));
+        layer.insert(
+            "ansible_check_mode".into(),
+            Binding::Data(Value::Bool(self.options.check)),
+        );
         layer.insert(
             "playbook_dir".into(),
             Binding::Data(Value::String(

@@ -126,7 +126,9 @@ pub(crate) fn instances<'a>(
         return Ok(vec![one]);
     };
     let name = stage.as_.as_ref().map_or("item", |name| &name.value).to_owned();
-    let rendered = loaded.templates.value(node, &common_scope(loaded, parent.or(Some(&one))))?;
+    let rendered = loaded
+        .templates
+        .value(node, &common_scope(loaded, parent.or(Some(&one))))?;
     let with = |binding: Binding, index: &str| {
         let mut instance = one.clone();
         instance.path = format!("{}[{index}]", one.path);
@@ -137,7 +139,13 @@ pub(crate) fn instances<'a>(
         instance
     };
     if !rendered.pending.is_empty() {
-        let mut instance = with(Binding::Pending(Pending { name: name.clone(), fields: None }), "?");
+        let mut instance = with(
+            Binding::Pending(Pending {
+                name: name.clone(),
+                fields: None,
+            }),
+            "?",
+        );
         instance.pending.extend(rendered.pending);
         return Ok(vec![instance]);
     }

@@ -32,7 +32,10 @@ impl Tags {
         };
         let mut errors = Diagnostics::default();
         for (flag, list) in [("--tags", &tags.only), ("--skip-tags", &tags.skip)] {
-            for tag in list.iter().filter(|tag| !known.contains(tag.as_str()) && !WORDS.contains(&tag.as_str())) {
+            for tag in list
+                .iter()
+                .filter(|tag| !known.contains(tag.as_str()) && !WORDS.contains(&tag.as_str()))
+            {
                 let mut error = Diagnostic::general(format!("{flag}: no stage and no step has the tag `{tag}`"));
                 if let Some(near) = did_you_mean(tag, known.iter().map(String::as_str)) {
                     error = error.help(format!("did you mean `{near}`?"));

@@ -95,7 +95,9 @@ pub(crate) fn condition(
 
 fn one_line(node: &Node) -> String {
     let source = &node.span.source.text;
-    let text = source.get(node.span.start..node.span.end.min(source.len())).unwrap_or_default();
+    let text = source
+        .get(node.span.start..node.span.end.min(source.len()))
+        .unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -139,14 +141,15 @@ pub(crate) fn given(
         };
         list.insert(name, given);
     }
-    if errors.is_empty() { Ok((list, waits)) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok((list, waits))
+    } else {
+        Err(errors)
+    }
 }
 
 /// The databases that this step may name, decoded for this host. Those that wait for something are left out.
-pub(crate) fn databases(
-    loaded: &Arc<Loaded>,
-    scope: &Scope,
-) -> Result<IndexMap<String, Arc<Database>>, Diagnostics> {
+pub(crate) fn databases(loaded: &Arc<Loaded>, scope: &Scope) -> Result<IndexMap<String, Arc<Database>>, Diagnostics> {
     let mut errors = Diagnostics::default();
     let mut list = IndexMap::new();
     for (label, node) in &loaded.playbook.databases {
@@ -189,7 +192,10 @@ pub(crate) fn databases(
 
 /// Does this step name a database?
 pub(crate) fn wants_database(step: &Step) -> bool {
-    step.kind.params().iter().any(|p| p.name == "database" || p.name == "databases")
+    step.kind
+        .params()
+        .iter()
+        .any(|p| p.name == "database" || p.name == "databases")
         && (step.params.get("database").is_some() || step.params.get("databases").is_some())
 }
 
@@ -222,7 +228,11 @@ pub(crate) fn prepare(
     let digest = digest(loaded, step, &given, &variables);
     let command = command(loaded, step, &given);
     let params = Params::decode(step.kind, &step.kind_span, given)?;
-    let databases = if wants_database(step) { databases(loaded, &scope)? } else { IndexMap::new() };
+    let databases = if wants_database(step) {
+        databases(loaded, &scope)?
+    } else {
+        IndexMap::new()
+    };
     let names: Vec<String> = loaded.playbook.databases.keys().cloned().collect();
     let context = Context {
         host: place.host,
@@ -336,7 +346,10 @@ pub(crate) fn number(loaded: &Arc<Loaded>, node: &Node, scope: &Scope) -> Result
         Some(n) => Ok(Some(n)),
         None => Err(Diagnostic::error(
             &node.span,
-            format!("expected a whole number of at least 0, found {}", type_name(&rendered.value)),
+            format!(
+                "expected a whole number of at least 0, found {}",
+                type_name(&rendered.value)
+            ),
         )
         .into()),
     }
@@ -363,7 +376,11 @@ fn digest(loaded: &Loaded, step: &Step, given: &IndexMap<String, Given>, variabl
     for (name, given) in given {
         part(name);
         let value = given.rendered.value.to_string();
-        part(&if given.rendered.secret { loaded.keyed(&value) } else { value });
+        part(&if given.rendered.secret {
+            loaded.keyed(&value)
+        } else {
+            value
+        });
     }
     for (name, (value, secret)) in variables {
         part(name);

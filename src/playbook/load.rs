@@ -68,7 +68,12 @@ pub(crate) fn load_partly(path: &Path) -> (Option<Partial>, Diagnostics) {
             if found.has_errors() {
                 bound(&root, &mut names);
             }
-            (playbook.filter(|_| complete).map(|playbook| Partial { playbook, names }), found)
+            (
+                playbook
+                    .filter(|_| complete)
+                    .map(|playbook| Partial { playbook, names }),
+                found,
+            )
         }
         Err(found) => (None, found),
     }

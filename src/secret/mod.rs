@@ -4,7 +4,7 @@ mod forms;
 mod read;
 mod redact;
 
-pub(crate) use read::{SecretError, from_command, from_env, from_file, from_prompt};
+pub(crate) use read::{from_command, from_env, from_file, from_prompt};
 pub(crate) use redact::{HIDDEN, Redactor};
 
 use std::fmt;

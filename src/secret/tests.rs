@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
 
-use super::{Redactor, Secret, SecretError, from_command, from_env, from_file, hmac};
+use super::read::SecretError;
+use super::{Redactor, Secret, from_command, from_env, from_file, hmac};
 
 fn redactor(secrets: &[&str]) -> Redactor {
     let redactor = Redactor::default();

@@ -123,6 +123,8 @@ impl Fleet {
             .env("TMPDIR", self.path("tmp"))
             .env("REFIT_JOURNAL", self.path("journal.db"))
             .env("NO_COLOR", "1")
+            // A host that is gone for good is waited for half a minute; here it is known to be gone.
+            .env("REFIT_TEST_PATIENCE", "3")
             .current_dir(self.path("play"))
             .stdin(Stdio::null());
         command

@@ -248,3 +248,43 @@ async fn uploads_are_checked_and_not_repeated() {
     link.close().await;
     hub.close().await;
 }
+
+/// Prints what things cost; run it alone: `cargo test --lib costs -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn costs() {
+    let Some(lab) = Sshd::start("") else { return };
+    let hub = lab::hub();
+    for round in 0..3 {
+        let begun = std::time::Instant::now();
+        let link = lab.link(&hub).await;
+        let connected = begun.elapsed();
+        let run = crate::id::RunId::fresh();
+        link.lock(&LOGIN, &[], &run, round + 1, "t", false).await.unwrap();
+        let locked = begun.elapsed();
+        let job = Job::new("true");
+        let ids: Vec<JobId> = (0..50).map(|i| job_id(&run, &format!("j{i}"))).collect();
+        let starts: Vec<Start> = ids
+            .iter()
+            .map(|id| Start {
+                id: id.clone(),
+                job: &job,
+                go_on: &[0],
+            })
+            .collect();
+        let at = std::time::Instant::now();
+        link.jobs(&LOGIN, &starts, |_, state| drop(done(state))).await.unwrap();
+        let jobs = at.elapsed();
+        let probes: Vec<crate::kind::Probe> = (0..50).map(|_| crate::kind::Probe::new("/bin/true")).collect();
+        let at = std::time::Instant::now();
+        link.probes(&LOGIN, &probes).await.unwrap();
+        eprintln!(
+            "connect {connected:?}, lock {:?}, 50 jobs {jobs:?}, 50 probes {:?}",
+            locked - connected,
+            at.elapsed()
+        );
+        link.unlock().await.unwrap();
+        link.close().await;
+    }
+    hub.close().await;
+}

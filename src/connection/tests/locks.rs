@@ -4,8 +4,8 @@ use super::super::{Account, Cause, Identity, LockError, Start};
 use super::jobs::{done, start};
 use super::lab::{self, Sshd, job_id, locked, sh};
 use crate::id::RunId;
-use crate::job::JobState;
 use crate::job::Job;
+use crate::job::JobState;
 
 const LOGIN: Account = Account::Login;
 

@@ -1,0 +1,128 @@
+//! Hosts that do not answer at the survey, and check mode: nothing is touched.
+
+use crate::fleet::Fleet;
+
+const BOOK: &str = r#"
+hosts: fleet
+stages:
+  - name: One
+    max_fail: {MAX}
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects
+"#;
+
+#[test]
+fn beyond_max_fail_nothing_is_touched_anywhere() {
+    let Some(fleet) = Fleet::up(3) else { return };
+    let book = fleet.write("one.yml", &BOOK.replace("{MAX}", "0"));
+    fleet.stop("h2");
+    let mark = fleet.mark();
+    fleet.run(&book, &[]).exits(1).says("h2").says("refused");
+    assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
+    let with = fleet.run(&book, &["--exclude", "h2", "--reason", "in repair"]);
+    with.exits(0);
+    assert_eq!((fleet.effects("h1").len(), fleet.effects("h3").len()), (1, 1));
+}
+
+#[test]
+fn within_max_fail_the_run_begins_and_ends_with_2() {
+    let Some(fleet) = Fleet::up(3) else { return };
+    let book = fleet.write("one.yml", &BOOK.replace("{MAX}", "34%"));
+    fleet.stop("h2");
+    fleet.run(&book, &[]).exits(2);
+    assert_eq!((fleet.effects("h1").len(), fleet.effects("h3").len()), (1, 1));
+    fleet.start("h2");
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(0);
+    assert_eq!(fleet.effects("h2"), ["a"]);
+    assert_eq!(fleet.effects("h1"), ["a"]);
+}
+
+/// The connection breaks while a step runs and comes back: the step is found and waited for.
+#[test]
+fn a_connection_that_comes_back_costs_nothing() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let book = fleet.write(
+        "cut.yml",
+        r#"
+hosts: fleet
+steps:
+  - id: a
+    shell: echo a >> {{ host_root }}/effects; sleep 2; echo a2 >> {{ host_root }}/effects; echo word
+    register: r
+  - id: b
+    shell: echo b-{{ r.stdout }} >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("the step runs", || !fleet.effects("h1").is_empty());
+    fleet.stop("h1");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    fleet.start("h1");
+    crate::fleet::finish(child, std::time::Instant::now()).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a", "a2", "b-word"]);
+}
+
+const CHANGES: &str = r#"
+hosts: fleet
+steps:
+  - id: folder
+    file: { path: "{{ host_root }}/etc", state: directory, mode: "0750" }
+  - id: file
+    copy: { dest: "{{ host_root }}/etc/app.conf", content: "port = {{ port }}\n", mode: "0640" }
+    register: r
+  - id: link
+    file: { path: "{{ host_root }}/app.conf", src: "{{ host_root }}/etc/app.conf", state: link }
+  - id: once
+    command: touch {{ host_root }}/made
+    args: { creates: "{{ host_root }}/made" }
+  - id: told
+    when: r.changed
+    shell: echo changed >> {{ host_root }}/effects
+"#;
+
+#[test]
+fn check_mode_touches_nothing_and_a_second_run_changes_nothing() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let book = fleet.write(
+        "changes.yml",
+        &CHANGES.replace(
+            "    command: touch {{ host_root }}/made\n    args: { creates: \"{{ host_root }}/made\" }",
+            "    command: { cmd: \"touch {{ host_root }}/made\", creates: \"{{ host_root }}/made\" }",
+        ),
+    );
+    let mark = fleet.mark();
+    fleet.run(&book, &["-e", "port=1", "--check", "--diff"]).exits(0);
+    fleet
+        .run(&book, &["-e", "port=1", "--check", "--exit-changed"])
+        .exits(8);
+    assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
+    assert!(fleet.runs().is_empty(), "a check is no run");
+    fleet.run(&book, &["-e", "port=1"]).exits(0);
+    assert_eq!(fleet.read("h1", "app.conf"), "port = 1\n");
+    assert_eq!(fleet.effects("h1"), ["changed"]);
+    fleet
+        .run(&book, &["-e", "port=1", "--check", "--exit-changed"])
+        .exits(0);
+    let mark = fleet.mark();
+    fleet.run(&book, &["-e", "port=1"]).exits(0);
+    let run = fleet.last_run();
+    for (unit, outcome) in fleet.outcomes(&run) {
+        assert!(
+            outcome == "ok" || (outcome == "skipped" && unit.contains("told")),
+            "{unit} is {outcome}"
+        );
+    }
+    let touched: Vec<String> = fleet
+        .newer_than(&mark)
+        .into_iter()
+        .filter(|path| !path.contains("/var/refit"))
+        .collect();
+    assert!(touched.is_empty(), "{touched:?}");
+    fleet
+        .run(&book, &["-e", "port=2", "--check", "--exit-changed"])
+        .exits(8);
+    fleet.run(&book, &["-e", "port=2"]).exits(0);
+    assert_eq!(fleet.read("h2", "app.conf"), "port = 2\n");
+}
