@@ -14,3 +14,4 @@ mod unreachable;
 
 mod arrows;
 mod mistakes;
+mod secrets;
