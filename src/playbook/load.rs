@@ -86,6 +86,7 @@ fn bound(node: &Node, names: &mut Vec<String>) {
             for (key, value) in entries {
                 match (key.text.as_deref(), &value.value) {
                     (Some("register" | "as"), _) => names.extend(value.text.clone()),
+                    (Some(key), _) if key.starts_with("with_") => names.push("item".to_owned()),
                     (Some("set" | "secrets"), Value::Map(inner)) => {
                         names.extend(inner.iter().filter_map(|(key, _)| key.text.clone()));
                     }
