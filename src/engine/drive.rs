@@ -127,6 +127,17 @@ impl Walk<'_> {
                 };
                 return Ok(Some(with_attempts(raw, tried, step)));
             }
+            if let Some(text) = self.deadline.and_then(|deadline| deadline.over(delay)) {
+                let result = match raw {
+                    Ok(done) => done.result,
+                    Err(failure) => failure.result,
+                };
+                let failure = Failure {
+                    result,
+                    ..Failure::new(text)
+                };
+                return Ok(Some(with_attempts(Err(failure), tried, step)));
+            }
             self.run.show(Event::Progress {
                 unit: unit.clone(),
                 text: format!("attempt {tried} of {}, next in {} s", retries + 1, delay.as_secs()),

@@ -11,7 +11,7 @@ use super::host::{controller_name, identity_text};
 use super::lookout::Lookout;
 use super::resume::Earlier;
 use super::run::{Halt, Run};
-use super::stage::{Flow, stages};
+use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk, in_one_line};
 use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
@@ -563,6 +563,7 @@ async fn probes(run: &Run, survey: &Survey, loaded: &Arc<Loaded>) -> Option<Stri
             batch: &hosts,
             outcome: "running",
             for_all: step.run_once,
+            deadline: None,
         };
         let walk = &walk;
         let ends = join_all(
@@ -639,7 +640,7 @@ async fn drive(
     }
     let playbook = &run.loaded.playbook;
     let work = async {
-        let flow = stages(run, &playbook.stages, None).await?;
+        let flow = stages(run, &playbook.stages, None, None).await?;
         if let Flow::Broken(text) = &flow {
             run.emit(vec![Event::Note {
                 text: run.loaded.redactor.clean(text),
@@ -776,21 +777,37 @@ async fn finally(run: &Run, outcome: &str) -> Result<(), Halt> {
         batch: &hosts,
         outcome,
         for_all: false,
+        deadline: None,
     };
-    let (walk, steps) = (&walk, &steps);
-    let ends = join_all(hosts.iter().map(|host| async move {
-        let answers = match run.host(host) {
+    let walk = &walk;
+    let answering = join_all(hosts.iter().map(|host| async move {
+        match run.host(host) {
             Some(on) => on.current().await.is_some() || on.link(run).await.is_ok(),
             None => false,
-        };
-        if !answers {
-            return Ok(End::Done);
         }
-        walk.steps(host, steps).await
     }))
     .await;
-    for end in ends {
-        end?;
+    let mut left: Vec<&HostName> = hosts
+        .iter()
+        .zip(answering)
+        .filter_map(|(host, answers)| answers.then_some(host))
+        .collect();
+    for stretch in stretches(&steps, false) {
+        let part = &steps[stretch];
+        let asked = if part[0].run_once || part[0].kind.name() == "pause" {
+            left.len().min(1)
+        } else {
+            left.len()
+        };
+        let ends = join_all(left[..asked].iter().map(|host| walk.steps(host, part))).await;
+        let mut on = Vec::new();
+        for (host, end) in left.iter().zip(ends) {
+            if end? == End::Done {
+                on.push(*host);
+            }
+        }
+        on.extend(&left[asked..]);
+        left = on;
     }
     Ok(())
 }
