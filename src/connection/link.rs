@@ -284,14 +284,6 @@ impl Link {
             .collect())
     }
 
-    /// Resolves when the connection has ended; never for `local`.
-    pub(crate) async fn ended(&self) -> Lost {
-        match &self.master {
-            Some(master) => master.ended().await,
-            None => std::future::pending().await,
-        }
-    }
-
     /// Ends the shells and the connection. Jobs live on.
     pub(crate) async fn close(self) {
         let slots: Vec<_> = {

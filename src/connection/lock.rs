@@ -34,10 +34,8 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StateDir {
     pub(crate) path: String,
-    pub(crate) exists: bool,
     /// Bytes free for the account where the folder is or would be.
     pub(crate) free: u64,
-    pub(crate) filesystem: String,
     /// What makes it unusable: noexec, read-only, tmpfs, nfs, a parent others may write to, a missing program.
     pub(crate) problems: Vec<String>,
 }
@@ -162,9 +160,7 @@ impl Link {
             fence,
             state: StateDir {
                 path: facts.state_dir.clone(),
-                exists: place.exists,
                 free: place.free,
-                filesystem: place.filesystem,
                 problems,
             },
             facts,

@@ -15,8 +15,8 @@ mod tests;
 mod upload;
 
 pub(crate) use crate::job::Start;
-pub(crate) use error::{Cause, ConnectError, Holder, LockError, Lost, ProbeError, UploadError};
+pub(crate) use error::{Holder, LockError, UploadError};
 pub(crate) use hub::Hub;
 pub(crate) use link::{Account, Link};
-pub(crate) use lock::{Held, Identity, Look, StateDir};
+pub(crate) use lock::{Held, Identity, Look};
 pub(crate) use target::{Jump, Kind, Sudo, Target, Var, good_become_user};

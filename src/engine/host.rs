@@ -8,7 +8,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::run::Run;
 use crate::connection::{Account, Held, Hub, Identity, Link, LockError, Target};
-use crate::id::{HostName, JobId, RunId};
+use crate::id::{JobId, RunId};
 use crate::kind::Facts;
 
 /// How long a lost connection is tried again before the host counts as unreachable.
@@ -23,7 +23,6 @@ fn patience() -> Duration {
 }
 
 pub(crate) struct Host {
-    pub(crate) name: HostName,
     pub(crate) target: Target,
     /// The most privileged account that the run uses here: it holds the lock.
     pub(crate) holder: Account,
@@ -48,7 +47,6 @@ pub(crate) struct Away(pub(crate) String);
 
 impl Host {
     pub(crate) fn new(
-        name: HostName,
         target: Target,
         holder: Account,
         others: Vec<Account>,
@@ -56,7 +54,6 @@ impl Host {
         link: Option<Arc<Link>>,
     ) -> Host {
         Host {
-            name,
             target,
             holder,
             others,

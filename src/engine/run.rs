@@ -98,6 +98,7 @@ impl Run {
         if events.is_empty() {
             return Ok(());
         }
+        debug_assert!(!events.iter().any(Event::passing), "what passes is shown, not journalled");
         let records = match &self.journal {
             Some(journal) => journal.append(&self.id, self.epoch, events).await?,
             None => {
@@ -121,6 +122,7 @@ impl Run {
 
     /// Shows an event that is no part of the history.
     pub(crate) fn show(&self, event: Event) {
+        debug_assert!(event.passing(), "what happened is journalled before it is shown");
         self.see(&Record {
             seq: 0,
             run: self.id.clone(),

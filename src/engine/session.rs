@@ -699,14 +699,19 @@ async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), S
         .await;
         return Ok(Err(session));
     }
-    let events = taken
-        .into_iter()
-        .map(|(host, held)| Event::HostSurveyed {
+    let mut events = Vec::new();
+    for (host, held) in taken {
+        if let Some(holder) = &held.taken_from {
+            events.push(Event::Note {
+                text: format!("{host} was taken over from run {} of {}", holder.run, holder.controller),
+            });
+        }
+        events.push(Event::HostSurveyed {
             host,
             identity: identity_text(&held.identity),
             boot: held.boot_id,
-        })
-        .collect();
+        });
+    }
     run.emit(events).await?;
     Ok(Ok(()))
 }

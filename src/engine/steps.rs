@@ -1,7 +1,6 @@
 //! One host's way through the steps of a stage: what can go together goes in one frame, everything else alone.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};

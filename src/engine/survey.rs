@@ -118,12 +118,12 @@ pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hu
         match seen {
             Ok((link, look, holder, others)) => {
                 let root = look.facts.uid == 0 && holder == Account::Login;
-                let host = Host::new(name.clone(), target, holder, others, root, Some(Arc::new(link)));
+                let host = Host::new(target, holder, others, root, Some(Arc::new(link)));
                 survey.hosts.insert(name.clone(), Arc::new(host));
                 survey.looks.insert(name, look);
             }
             Err(text) => {
-                let host = Host::new(name.clone(), target, Account::Login, Vec::new(), false, None);
+                let host = Host::new(target, Account::Login, Vec::new(), false, None);
                 survey.hosts.insert(name.clone(), Arc::new(host));
                 survey.lost.insert(name, loaded.redactor.clean(&text));
             }

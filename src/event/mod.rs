@@ -4,7 +4,7 @@ mod segment;
 mod state;
 
 pub(crate) use segment::{Segment, SegmentState};
-pub(crate) use state::{HostState, Intent, RunPhase, RunState, StageState, UnitState, UnitStatus};
+pub(crate) use state::{HostState, Intent, RunPhase, RunState, UnitStatus};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

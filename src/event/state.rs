@@ -302,13 +302,4 @@ impl RunState {
             Event::BatchBegan { .. } | Event::UnitBegan { .. } | Event::Progress { .. } => {}
         }
     }
-
-    /// In the way of a new run on its hosts.
-    pub(crate) fn unfinished(&self) -> bool {
-        match self.phase {
-            RunPhase::Running => true,
-            RunPhase::Ended(RunEnd::Unknown | RunEnd::Paused | RunEnd::Interrupted, _) => true,
-            RunPhase::Ended(RunEnd::Done | RunEnd::Failed | RunEnd::Refused, _) | RunPhase::Closed => false,
-        }
-    }
 }

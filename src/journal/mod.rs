@@ -20,7 +20,7 @@ mod tests;
 
 pub(crate) use controller::{lives, this_controller};
 pub(crate) use error::{FindError, JournalError};
-pub(crate) use reader::{Reader, RunSummary};
+pub(crate) use reader::Reader;
 
 use std::ops::Deref;
 use std::path::Path;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -85,13 +84,13 @@ pub(crate) trait DriveAction: Send + Sync {
             })
         })
     }
+    /// The step's time is over and `apply` was dropped: ends what it left running elsewhere (a statement in a database).
+    fn stop<'a>(&'a self, _host: &'a dyn Changing) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
     /// Nothing is changed by `apply` (health, http GET, pause): no intent, repeated freely.
     fn reads_only(&self) -> bool {
         false
-    }
-    /// The longest that `apply` may take by its own limits, for the plan.
-    fn limit(&self) -> Option<Duration> {
-        None
     }
 }
 

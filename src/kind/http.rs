@@ -308,10 +308,6 @@ impl DriveAction for Call {
     fn reads_only(&self) -> bool {
         self.request.reads()
     }
-
-    fn limit(&self) -> Option<Duration> {
-        Some(self.request.timeout)
-    }
 }
 
 /// The statuses that are wanted; None while they are not known.

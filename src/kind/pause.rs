@@ -91,10 +91,6 @@ impl DriveAction for Wait {
     fn reads_only(&self) -> bool {
         true
     }
-
-    fn limit(&self) -> Option<Duration> {
-        self.time
-    }
 }
 
 impl Kind for Pause {

@@ -12,7 +12,7 @@ use super::loaded::Loaded;
 use super::scope::Place;
 use super::stages::type_name;
 use crate::database::Database;
-use crate::id::{HostName, Unit, hex};
+use crate::id::{HostName, hex};
 use crate::kind::{Action, Context, Given, Kind, Params, Ty};
 use crate::playbook::Step;
 use crate::template::{Binding, Layer, Rendered, Scope};
@@ -413,16 +413,4 @@ fn command(loaded: &Loaded, step: &Step, given: &IndexMap<String, Given>) -> Str
         short.push('…');
     }
     format!("{}: {short}", step.kind.name())
-}
-
-/// Every account that a stage's step may use is known only when it is rendered; this is the one that a step names.
-pub(crate) fn accounts(
-    loaded: &Arc<Loaded>,
-    place: Place<'_>,
-    step: &Step,
-) -> Result<(HostName, Option<String>), Diagnostics> {
-    let scope = unit_scope(loaded, place.with_step(step), None);
-    let (user, _) = elevation(loaded, place.instance, step, &scope)?;
-    let (on, _) = delegate(loaded, place.host, step, &scope)?;
-    Ok((on, user))
 }

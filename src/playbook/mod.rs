@@ -11,7 +11,7 @@ mod words;
 
 pub(crate) use blocks::password_source;
 pub(crate) use load::{load, load_partly};
-pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Spanned, Stage, Step};
+pub(crate) use model::{Body, Elevation, Playbook, SecretSource, Stage, Step};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,8 @@ use super::clean;
 use super::failure;
 use super::line::{Line, OUTCOMES, Tone, behind_bar, bytes, count, duration};
 use super::recap::{self, End};
-use crate::event::{Event, Fate, Outcome, Record, RunBegan, RunEnd, RunState, StageEnd, UnitEnded};
+use crate::event::{Event, Fate, Outcome, Record, RunBegan, RunEnd, RunState, SegmentState, StageEnd, UnitEnded};
 use crate::id::{HostName, Phase, Unit};
-use crate::event::SegmentState;
 
 /// The shortest time between two lines about what one unit waits for, while few do.
 const BETWEEN: SignedDuration = SignedDuration::from_secs(5);

@@ -98,14 +98,6 @@ pub(crate) fn list(node: &Node) -> Result<Vec<&Node>, Diagnostic> {
     }
 }
 
-/// The items of what must be written as a list.
-pub(crate) fn strict_list(node: &Node) -> Result<&[Node], Diagnostic> {
-    match &node.value {
-        Value::Seq(items) => Ok(items),
-        _ => Err(expected(node, "a list")),
-    }
-}
-
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadDuration {
     #[error("no unit: write `s`, `m`, `h` or `d`")]

@@ -290,10 +290,6 @@ impl DriveAction for Wait {
     fn reads_only(&self) -> bool {
         true
     }
-
-    fn limit(&self) -> Option<Duration> {
-        Some(self.within + ANSWER)
-    }
 }
 
 /// `1m30s`; below a second `0s`.

@@ -58,6 +58,7 @@ fn plan(names: &[&str]) -> RunBegan {
         plan: String::new(),
         version: "0.1.0".into(),
         check: false,
+        schema: None,
     }
 }
 

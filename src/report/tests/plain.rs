@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 
 use super::super::plain::Plain;
 use super::*;
-use crate::kind::{Segment, SegmentState};
+use crate::event::{Segment, SegmentState};
 
 fn plain_from(state: &mut RunState, diff: bool, events: Vec<(f64, Event)>) -> String {
     let paper = Paper::default();
