@@ -11,7 +11,7 @@ use super::host::{controller_name, identity_text};
 use super::lookout::Lookout;
 use super::resume::Earlier;
 use super::run::{Halt, Run};
-use super::stage::{Flow, stages};
+use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk, in_one_line};
 use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
@@ -62,6 +62,8 @@ pub(crate) struct Planned {
     pub(crate) recipe: Digests,
     pub(crate) digest: String,
     pub(crate) lost: Vec<(HostName, String)>,
+    /// Where each host that answered keeps its state, and how much room there is.
+    pub(crate) states: Vec<(HostName, String)>,
     pub(crate) name: String,
 }
 
@@ -249,7 +251,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&loaded, &checked);
+    let problems = survey.problems(&checked);
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems
@@ -306,7 +308,7 @@ async fn surveyed(
     let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
     let digest = plan::plan_digest(&recipe, &checked);
     if earlier.is_none() {
-        too_many_lost(&loaded, &checked, &survey).map_err(refuse_box)?;
+        too_many_lost(&checked, &survey).map_err(|e| refuse(Session::refused(1, e)))?;
     }
     if mode == Mode::Preflight || mode == Mode::Plan {
         let mut diagnostics = Diagnostics::default();
@@ -323,6 +325,7 @@ async fn surveyed(
                 checked,
                 recipe,
                 digest,
+                states: survey.states(),
                 lost: survey.lost.into_iter().collect(),
                 name: plan::playbook_name(&loaded),
             }),
@@ -448,7 +451,10 @@ async fn surveyed(
             state: Some(run.state().clone()),
             plan: None,
         },
-        Ok(Err(session)) => session,
+        Ok(Err(session)) => Session {
+            state: Some(run.state().clone()),
+            ..session
+        },
         Err(Halt::Journal(e)) => Session::journal(&e),
     };
     let hub = Arc::clone(&run.hub);
@@ -501,7 +507,7 @@ fn first_stage(checked: &Checked, host: &HostName) -> Option<String> {
 }
 
 /// A host that was not reached counts as failed in the first stage that it belongs to.
-fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Result<(), Session> {
+fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> {
     if survey.lost.is_empty() {
         return Ok(());
     }
@@ -530,8 +536,7 @@ fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Re
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
     }
-    let _ = loaded;
-    Err(Session::refused(1, all))
+    Err(all)
 }
 
 /// Read-only steps that feed the plan. Some: why the run cannot begin.
@@ -558,6 +563,7 @@ async fn probes(run: &Run, survey: &Survey, loaded: &Arc<Loaded>) -> Option<Stri
             batch: &hosts,
             outcome: "running",
             for_all: step.run_once,
+            deadline: None,
         };
         let walk = &walk;
         let ends = join_all(
@@ -634,7 +640,7 @@ async fn drive(
     }
     let playbook = &run.loaded.playbook;
     let work = async {
-        let flow = stages(run, &playbook.stages, None).await?;
+        let flow = stages(run, &playbook.stages, None, None).await?;
         if let Flow::Broken(text) = &flow {
             run.emit(vec![Event::Note {
                 text: run.loaded.redactor.clean(text),
@@ -771,21 +777,37 @@ async fn finally(run: &Run, outcome: &str) -> Result<(), Halt> {
         batch: &hosts,
         outcome,
         for_all: false,
+        deadline: None,
     };
-    let (walk, steps) = (&walk, &steps);
-    let ends = join_all(hosts.iter().map(|host| async move {
-        let answers = match run.host(host) {
+    let walk = &walk;
+    let answering = join_all(hosts.iter().map(|host| async move {
+        match run.host(host) {
             Some(on) => on.current().await.is_some() || on.link(run).await.is_ok(),
             None => false,
-        };
-        if !answers {
-            return Ok(End::Done);
         }
-        walk.steps(host, steps).await
     }))
     .await;
-    for end in ends {
-        end?;
+    let mut left: Vec<&HostName> = hosts
+        .iter()
+        .zip(answering)
+        .filter_map(|(host, answers)| answers.then_some(host))
+        .collect();
+    for stretch in stretches(&steps, false) {
+        let part = &steps[stretch];
+        let asked = if part[0].run_once || part[0].kind.name() == "pause" {
+            left.len().min(1)
+        } else {
+            left.len()
+        };
+        let ends = join_all(left[..asked].iter().map(|host| walk.steps(host, part))).await;
+        let mut on = Vec::new();
+        for (host, end) in left.iter().zip(ends) {
+            if end? == End::Done {
+                on.push(*host);
+            }
+        }
+        on.extend(&left[asked..]);
+        left = on;
     }
     Ok(())
 }
