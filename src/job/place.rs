@@ -58,12 +58,10 @@ pub(crate) fn owner(text: &str) -> Option<Owner> {
 /// What was read about a folder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) exists: bool,
     /// The folder's real path, whether or not it exists.
     pub(crate) real: String,
     pub(crate) machine: String,
     pub(crate) free: u64,
-    pub(crate) filesystem: String,
     pub(crate) problems: Vec<String>,
 }
 
@@ -73,7 +71,6 @@ pub(crate) fn place(uid: u32, place: &str, parents: &str, df: &str, mounts: &str
     let mut next = || lines.next().unwrap_or("").to_owned();
     let (base, rest, machine, _boot, wanted) = (next(), next(), next(), next(), next());
     let mut found = Place {
-        exists: rest.is_empty() && !base.is_empty(),
         real: format!("{}{rest}", base.trim_end_matches('/')),
         machine,
         ..Place::default()
@@ -118,7 +115,6 @@ pub(crate) fn place(uid: u32, place: &str, parents: &str, df: &str, mounts: &str
         if options.split(',').any(|option| option == "noexec") {
             problems.push(format!("{wanted} is on a file system mounted noexec"));
         }
-        found.filesystem = filesystem;
     } else if !writable {
         problems.push(format!("{wanted} cannot be written by this account"));
     }
