@@ -12,7 +12,7 @@ use super::KIND;
 use crate::event::Segment;
 use crate::kind::trial::{Host, Place};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict,
+    Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Verdict,
 };
 use crate::temporal::trial::{FRONTEND, Server};
 
