@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::host::{Away, Host};
 use super::drive::Try;
+use super::host::{Away, Host};
 use super::run::Halt;
 use super::steps::{Walk, in_one_line};
 use crate::connection::Account;

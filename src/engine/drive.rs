@@ -457,12 +457,17 @@ impl Walk<'_> {
 
 /// `apply` within the step's `timeout`; true: its time was over.
 async fn limited(step: &Step, action: &dyn DriveAction, driver: &Driver<'_>) -> (Result<Done, Failure>, bool) {
-    let Some(limit) = step.timeout else { return (action.apply(driver).await, false) };
+    let Some(limit) = step.timeout else {
+        return (action.apply(driver).await, false);
+    };
     match tokio::time::timeout(limit, action.apply(driver)).await {
         Ok(raw) => (raw, false),
         Err(_) => {
             action.stop(driver).await;
-            (Err(Failure::new(format!("timed out after {} s", limit.as_secs()))), true)
+            (
+                Err(Failure::new(format!("timed out after {} s", limit.as_secs()))),
+                true,
+            )
         }
     }
 }
@@ -576,7 +581,9 @@ impl Reading for Driver<'_> {
                 line = line => line.map_err(|e| e.to_string()).and_then(|line| line.map_err(|e| e.to_string())),
                 () = self.run.stop.cancelled() => Err("stopped while a person was asked".to_owned()),
             };
-            self.run.show(Event::Answered { unit: self.unit.clone() });
+            self.run.show(Event::Answered {
+                unit: self.unit.clone(),
+            });
             match answer {
                 Ok(line) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
                 Err(text) => Err(Failure::paused(text)),

@@ -681,9 +681,7 @@ impl<'a> Engine<'a> {
 
 /// A value that depends on something unknown; its names are noted already.
 pub(super) fn nameless_pending<'a>() -> Val<'a> {
-    Val::Pending(Rc::new(Waiting {
-        fields: None,
-    }))
+    Val::Pending(Rc::new(Waiting { fields: None }))
 }
 
 fn name_range(place: &Place<'_>) -> Range<usize> {
