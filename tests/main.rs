@@ -14,4 +14,5 @@ mod unreachable;
 
 mod arrows;
 mod mistakes;
+mod samples;
 mod secrets;
