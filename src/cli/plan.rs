@@ -48,6 +48,9 @@ pub(super) async fn preflight(common: &Common, verb: Preflight) -> u8 {
         let cause: Vec<String> = cause.lines().map(crate::report::one_line).collect();
         super::complain(&format!("{host}: cannot be reached: {}", cause.join("\n")));
     }
+    for (host, state) in &plan.states {
+        super::say(&format!("{host}: {state}"));
+    }
     let reached = plan.checked.hosts.len().saturating_sub(plan.lost.len());
     super::say(&format!(
         "preflight of {}: {reached} of {} hosts are fit; nothing was changed",

@@ -174,13 +174,14 @@ impl Loader<'_> {
         let vars_files = fields.node("vars_files").cloned();
         let vars = fields.node("vars").cloned();
         let mut layer = Layer::new();
+        if let Some(vars) = vars {
+            self.vars(&vars, &mut layer);
+        }
+        // Ansible's order: a file of `vars_files` wins over `vars`.
         if let Some(files) = vars_files {
             let before = self.found.iter().count();
             self.vars_files(&files, &mut layer);
             self.complete = self.found.iter().count() == before;
-        }
-        if let Some(vars) = vars {
-            self.vars(&vars, &mut layer);
         }
         let secrets = match fields.node("secrets") {
             Some(node) => blocks::secrets(self, node, &layer),
@@ -482,7 +483,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
     Stage {
         id,
         name: Node::string(key.span.clone(), name),
-        span: key.span.clone(),
         hosts: None,
         vars: Arc::default(),
         when: None,
@@ -496,7 +496,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
         as_: None,
         timeout: None,
         lockstep: true,
-        prepares: false,
         environment: None,
         guard: Vec::new(),
         rollback: Vec::new(),

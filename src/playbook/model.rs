@@ -26,7 +26,7 @@ pub(crate) struct Playbook {
     pub(crate) name: String,
     /// Pattern, or list of patterns.
     pub(crate) hosts: Node,
-    /// `vars_files` first, then `vars`, which win.
+    /// `vars` first, then `vars_files`, which win.
     pub(crate) vars: Arc<Layer>,
     pub(crate) secrets: IndexMap<String, Spanned<SecretSource>>,
     /// Parameters of each database; rendered per host, decoded by `database`.
@@ -64,7 +64,6 @@ pub(crate) struct Stage {
     pub(crate) id: String,
     /// May hold templates.
     pub(crate) name: Node,
-    pub(crate) span: Span,
     /// None: the hosts of what encloses it.
     pub(crate) hosts: Option<Node>,
     pub(crate) vars: Arc<Layer>,
@@ -82,7 +81,6 @@ pub(crate) struct Stage {
     pub(crate) as_: Option<Spanned<String>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) lockstep: bool,
-    pub(crate) prepares: bool,
     pub(crate) environment: Option<Node>,
     pub(crate) guard: Vec<Step>,
     pub(crate) rollback: Vec<Step>,
