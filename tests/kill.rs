@@ -1,11 +1,11 @@
 //! The controller is killed at every commit of its journal and at any time; after `resume` every effect is there once.
 
 use std::process::Child;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::fleet::{finish, kill, kill_tree, ssh_of, until, Fleet};
+use crate::fleet::{Fleet, finish, kill, kill_tree, ssh_of, until};
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 

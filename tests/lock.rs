@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::fleet::{finish, kill_tree, until, Ended, Fleet};
+use crate::fleet::{Ended, Fleet, finish, kill_tree, until};
 
 const WAITS: &str = r#"
 hosts: fleet

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::fleet::{finish, kill, until, Fleet};
+use crate::fleet::{Fleet, finish, kill, until};
 
 /// A step that says its pid, then waits; {MORE} is put into the step.
 const STEP: &str = r#"

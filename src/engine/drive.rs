@@ -19,6 +19,7 @@ use crate::kind::{
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
+use crate::secret::Secret;
 
 /// As in Ansible.
 const RETRIES: u64 = 3;
@@ -59,6 +60,9 @@ impl Walk<'_> {
         if let Err(failure) = &raw
             && failure.paused
         {
+            if self.run.stopping() {
+                return Ok(Err(End::Stopped));
+            }
             return Ok(Err(End::Paused(failure.message.clone())));
         }
         let attempt = self.run.state().units.get(unit).map_or(0, |known| known.attempt);
@@ -513,6 +517,30 @@ impl Reading for Driver<'_> {
 
     fn terminal(&self) -> bool {
         self.run.terminal
+    }
+
+    fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
+        Box::pin(async move {
+            let clean = |text: &str| self.run.loaded.redactor.clean(text);
+            self.run.show(Event::Asked {
+                unit: self.unit.clone(),
+                text: clean(prompt),
+            });
+            // So that the story's last lines stand there before what is typed.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
+            let answer = tokio::select! {
+                answer = super::ask::line(hidden) => answer,
+                () = self.run.stop.cancelled() => return Err(waiting()),
+            };
+            let answer = answer
+                .map_err(|e| Failure::new(format!("cannot read from the terminal: {e}")))?
+                .ok_or_else(waiting)?;
+            if hidden && !answer.is_empty() {
+                self.run.loaded.redactor.add(&Secret::new(answer.clone()));
+            }
+            Ok(answer)
+        })
     }
 }
 

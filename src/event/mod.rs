@@ -105,6 +105,11 @@ pub(crate) enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<(u64, u64)>,
     },
+    /// Shown, not journalled: a person at the terminal is asked for a line.
+    Asked {
+        unit: Unit,
+        text: String,
+    },
     /// Committed before the first byte of an attempt leaves.
     Intent {
         unit: Unit,
@@ -295,6 +300,9 @@ pub(crate) trait Watch: Send {
 impl Event {
     /// Shown, and not kept in the journal.
     pub(crate) fn passing(&self) -> bool {
-        matches!(self, Event::UnitBegan { .. } | Event::Progress { .. })
+        matches!(
+            self,
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. }
+        )
     }
 }

@@ -116,6 +116,11 @@ impl Story {
             } => vec![Line::now().text(format!("batch {} of {batches}: {}", batch + 1, named(hosts)))],
             Event::StageEnded { stage, end } => vec![self.stage_ended(record.at, stage, end, state)],
             Event::Progress { unit, text, bytes } => self.progress(record.at, unit, text, *bytes),
+            Event::Asked { unit, text } => vec![
+                Line::now()
+                    .tone(Tone::Bold, "asks")
+                    .text(format!("         {unit}: {}", clean::one_line(text))),
+            ],
             Event::Intent { unit, attempt, .. } if *attempt > 1 => {
                 vec![
                     Line::now()

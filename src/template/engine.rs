@@ -195,6 +195,7 @@ impl<'a> Engine<'a> {
                 Val::Pending(Rc::new(Waiting {
                     name: name.to_owned(),
                     fields: pending.fields,
+                    known: pending.known.clone(),
                 }))
             }
         }))
@@ -274,6 +275,7 @@ impl<'a> Engine<'a> {
             Err(Halt::Pending) => Val::Pending(Rc::new(Waiting {
                 name: String::new(),
                 fields: None,
+                known: None,
             })),
             Err(Halt::Undefined(inner)) => Val::Undefined(Rc::new(Missing {
                 what: Absent::Inside(inner),
