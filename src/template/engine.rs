@@ -192,7 +192,10 @@ impl<'a> Engine<'a> {
             }
             Binding::Pending(pending) => {
                 self.waiting.borrow_mut().insert(pending.name.clone());
-                Val::Pending(Rc::new(Waiting { fields: pending.fields }))
+                Val::Pending(Rc::new(Waiting {
+                    fields: pending.fields,
+                    known: pending.known.clone(),
+                }))
             }
         }))
     }
@@ -268,7 +271,10 @@ impl<'a> Engine<'a> {
         self.restore(used.clone());
         let value = match result {
             Ok(value) => value,
-            Err(Halt::Pending) => Val::Pending(Rc::new(Waiting { fields: None })),
+            Err(Halt::Pending) => Val::Pending(Rc::new(Waiting {
+                fields: None,
+                known: None,
+            })),
             Err(Halt::Undefined(inner)) => Val::Undefined(Rc::new(Missing {
                 what: Absent::Inside(inner),
                 place: used.0,
