@@ -1,6 +1,6 @@
 //! No host begins a stage before every host is through the one before it.
 
-use crate::fleet::{finish, until, Fleet};
+use crate::fleet::{Fleet, finish, until};
 
 const TWO: &str = r#"
 hosts: fleet

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::fleet::{finish, signal, until, Fleet};
+use crate::fleet::{Fleet, finish, signal, until};
 
 const TWO_STEPS: &str = r#"
 hosts: fleet

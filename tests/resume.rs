@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::fleet::{finish, kill_tree, until, Fleet};
+use crate::fleet::{Fleet, finish, kill_tree, until};
 
 fn seen(fleet: &Fleet, host: &str) -> String {
     fleet.effects(host).join(" ")

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::host::{Away, Host};
+use super::drive::Try;
 use super::run::Halt;
 use super::steps::{Walk, in_one_line};
 use crate::connection::Account;
@@ -205,7 +206,7 @@ impl Walk<'_> {
                 unknown: true,
                 ..Failure::new(text)
             })),
-            Settled::Again => self.job(on, account, step, unit, ready, true).await,
+            Settled::Again => self.job(on, account, step, unit, ready, Try::InFrame).await,
         }
     }
 

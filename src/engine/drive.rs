@@ -20,6 +20,17 @@ use crate::kind::{
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
 
+/// How often a job of this unit was tried in this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Try {
+    /// Whether it is needed is looked at first; an open announcement is taken up.
+    First,
+    /// A new attempt.
+    Again,
+    /// A new attempt from inside a frame, which holds the uploads already.
+    InFrame,
+}
+
 /// As in Ansible.
 const RETRIES: u64 = 3;
 const DELAY: u64 = 5;
@@ -116,6 +127,17 @@ impl Walk<'_> {
                 };
                 return Ok(Some(with_attempts(raw, tried, step)));
             }
+            if let Some(text) = self.deadline.and_then(|deadline| deadline.over(delay)) {
+                let result = match raw {
+                    Ok(done) => done.result,
+                    Err(failure) => failure.result,
+                };
+                let failure = Failure {
+                    result,
+                    ..Failure::new(text)
+                };
+                return Ok(Some(with_attempts(Err(failure), tried, step)));
+            }
             self.run.show(Event::Progress {
                 unit: unit.clone(),
                 text: format!("attempt {tried} of {}, next in {} s", retries + 1, delay.as_secs()),
@@ -140,7 +162,10 @@ impl Walk<'_> {
         let account = self.account(&on, ready);
         match &ready.action {
             Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(step, ready, &on, &account).await),
-            Action::Shell(_) => self.job(&on, &account, step, unit, ready, again).await,
+            Action::Shell(_) => {
+                let how = if again { Try::Again } else { Try::First };
+                self.job(&on, &account, step, unit, ready, how).await
+            }
             Action::Drive(action) => self.drive(&on, &account, step, unit, ready, action.as_ref()).await,
             Action::Answer(answer) => Ok(answer.clone()),
         }
@@ -195,8 +220,10 @@ impl Walk<'_> {
         step: &Step,
         unit: &Unit,
         ready: &Ready,
-        mut again: bool,
+        how: Try,
     ) -> Result<Result<Done, Failure>, Halt> {
+        let mut again = how != Try::First;
+        let mut diff = None;
         let Action::Shell(action) = &ready.action else {
             return Ok(Err(Failure::new("no shell action")));
         };
@@ -215,6 +242,12 @@ impl Walk<'_> {
                     .iter()
                     .map(|(name, (value, _))| (name.clone(), value.clone())),
             );
+            // Another host's step that was delegated here may need the same file.
+            let _uploads = if job.uploads.is_empty() || how == Try::InFrame {
+                None
+            } else {
+                Some(on.uploads.lock().await)
+            };
             let known = self.run.state().units.get(unit).cloned();
             let open = known.as_ref().and_then(|k| k.open().cloned()).filter(|_| !again);
             let end = match open {
@@ -228,8 +261,13 @@ impl Walk<'_> {
                         .await
                 }
                 None => {
-                    if !again && let Some(done) = self.as_it_should_be(on, account, action.as_ref(), &facts).await {
-                        return Ok(done);
+                    if !again {
+                        match self.as_it_should_be(on, account, action.as_ref(), &facts).await {
+                            Some(Ok(Verdict::Same(result))) => return Ok(Ok(from_verdict(Verdict::Same(result)))),
+                            Some(Ok(Verdict::Differs { diff: found, .. })) => diff = found,
+                            Some(Err(failure)) => return Ok(Err(failure)),
+                            None => {}
+                        }
                     }
                     let attempt = known.map_or(0, |k| k.attempt) + 1;
                     let id = JobId::new(&self.run.id, unit, attempt);
@@ -244,7 +282,14 @@ impl Walk<'_> {
                 }
             };
             match end {
-                JobEnd::Done { output, late } => return Ok(read(action.as_ref(), &output, late, job.timeout)),
+                JobEnd::Done { output, late } => {
+                    return Ok(read(action.as_ref(), &output, late, job.timeout).map(|mut done| {
+                        if done.changed && done.diff.is_none() {
+                            done.diff = diff;
+                        }
+                        done
+                    }));
+                }
                 JobEnd::Unknown(text) => match self.settle(on, account, step, unit, ready, &text).await? {
                     Settled::Done(done) => return Ok(Ok(done)),
                     Settled::Again => again = true,
@@ -275,22 +320,12 @@ impl Walk<'_> {
         account: &Account,
         action: &dyn crate::kind::ShellAction,
         facts: &Facts,
-    ) -> Option<Result<Done, Failure>> {
+    ) -> Option<Result<Verdict, Failure>> {
         let probe = action.check(facts)?;
         let link = on.link(self.run).await.ok()?;
-        let output = match link.probes(account, &[probe]).await.ok()?.into_iter().next()? {
-            Ok(output) => output,
-            Err(e) => return Some(Err(Failure::new(e.to_string()))),
-        };
-        match action.judge(&output) {
-            Ok(Verdict::Same(result)) => Some(Ok(Done {
-                changed: false,
-                result,
-                diff: None,
-                message: None,
-            })),
-            Ok(Verdict::Differs { .. }) => None,
-            Err(failure) => Some(Err(failure)),
+        match link.probes(account, &[probe]).await.ok()?.into_iter().next()? {
+            Ok(output) => Some(action.judge(&output)),
+            Err(e) => Some(Err(Failure::new(e.to_string()))),
         }
     }
 
@@ -317,7 +352,7 @@ impl Walk<'_> {
                 }
             });
         }
-        action.apply(&driver).await
+        limited(step, action, &driver).await.0
     }
 
     async fn drive(
@@ -343,12 +378,12 @@ impl Walk<'_> {
             return Ok(action.check(&driver).await.map(from_verdict));
         }
         if action.reads_only() {
-            return Ok(action.apply(&driver).await);
+            return Ok(limited(step, action, &driver).await.0);
         }
         if open.is_some() {
             match action.settle(&driver).await {
                 Ok(Some(done)) => return Ok(Ok(done)),
-                Ok(None) => return Ok(action.apply(&driver).await),
+                Ok(None) => return Ok(limited(step, action, &driver).await.0),
                 Err(failure) if failure.unknown => {
                     match self.settle(on, account, step, unit, ready, &failure.message).await? {
                         Settled::Done(done) => return Ok(Ok(done)),
@@ -380,7 +415,16 @@ impl Walk<'_> {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(action.apply(&driver).await)
+        let (raw, late) = limited(step, action, &driver).await;
+        if !late {
+            return Ok(raw);
+        }
+        // Its time is over: what it came to is looked at as after a crash.
+        match (action.settle(&driver).await, raw) {
+            (Ok(Some(done)), _) => Ok(Ok(done)),
+            (Ok(None), raw) => Ok(raw),
+            (Err(failure), _) => Ok(Err(failure)),
+        }
     }
 
     async fn driver<'w>(
@@ -408,6 +452,18 @@ impl Walk<'_> {
                 .map(|(name, (value, _))| (name.clone(), value.clone()))
                 .collect(),
         })
+    }
+}
+
+/// `apply` within the step's `timeout`; true: its time was over.
+async fn limited(step: &Step, action: &dyn DriveAction, driver: &Driver<'_>) -> (Result<Done, Failure>, bool) {
+    let Some(limit) = step.timeout else { return (action.apply(driver).await, false) };
+    match tokio::time::timeout(limit, action.apply(driver)).await {
+        Ok(raw) => (raw, false),
+        Err(_) => {
+            action.stop(driver).await;
+            (Err(Failure::new(format!("timed out after {} s", limit.as_secs()))), true)
+        }
     }
 }
 
@@ -502,6 +558,35 @@ impl Reading for Driver<'_> {
 
     fn terminal(&self) -> bool {
         self.run.terminal
+    }
+
+    fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
+        Box::pin(async move {
+            if !self.run.terminal {
+                return Err(Failure::paused(format!("waiting for a person: {prompt}")));
+            }
+            self.run.show(Event::Asked {
+                unit: self.unit.clone(),
+                prompt: self.run.loaded.redactor.clean(prompt),
+            });
+            let line = tokio::task::spawn_blocking(move || {
+                if hidden {
+                    rpassword::read_password()
+                } else {
+                    let mut line = String::new();
+                    std::io::stdin().read_line(&mut line).map(|_| line)
+                }
+            });
+            let answer = tokio::select! {
+                line = line => line.map_err(|e| e.to_string()).and_then(|line| line.map_err(|e| e.to_string())),
+                () = self.run.stop.cancelled() => Err("stopped while a person was asked".to_owned()),
+            };
+            self.run.show(Event::Answered { unit: self.unit.clone() });
+            match answer {
+                Ok(line) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
+                Err(text) => Err(Failure::paused(text)),
+            }
+        })
     }
 }
 

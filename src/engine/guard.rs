@@ -39,6 +39,7 @@ pub(crate) async fn hold(
         batch,
         outcome: "running",
         for_all: false,
+        deadline: None,
     };
     for step in guard {
         let asked = if step.run_once {

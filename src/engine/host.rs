@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn patience() -> Duration {
     #[cfg(debug_assertions)]
-    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE").ok().and_then(|text| text.parse().ok()) {
+    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
         return Duration::from_secs(seconds);
     }
     PATIENCE
@@ -30,6 +33,8 @@ pub(crate) struct Host {
     /// The login is root: becoming root needs no sudo.
     root: bool,
     link: AsyncMutex<Option<Arc<Link>>>,
+    /// Held from the first upload of a job to its end: the folder of uploads is one for all who work here.
+    pub(crate) uploads: AsyncMutex<()>,
     seen: Mutex<Seen>,
 }
 
@@ -59,6 +64,7 @@ impl Host {
             others,
             root,
             link: AsyncMutex::new(link),
+            uploads: AsyncMutex::new(()),
             seen: Mutex::default(),
         }
     }
@@ -123,7 +129,11 @@ impl Host {
             return Ok(Arc::clone(link));
         }
         // A host that never answered in this session is asked once; one that did is waited for.
-        let patience = if self.locked() || run.check_mode() { patience() } else { Duration::ZERO };
+        let patience = if self.locked() || run.check_mode() {
+            patience()
+        } else {
+            Duration::ZERO
+        };
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
         if !run.check_mode() && run.journal.is_some() {
             let who = controller_name();

@@ -98,7 +98,10 @@ impl Run {
         if events.is_empty() {
             return Ok(());
         }
-        debug_assert!(!events.iter().any(Event::passing), "what passes is shown, not journalled");
+        debug_assert!(
+            !events.iter().any(Event::passing),
+            "what passes is shown, not journalled"
+        );
         let records = match &self.journal {
             Some(journal) => journal.append(&self.id, self.epoch, events).await?,
             None => {

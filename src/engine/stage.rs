@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -33,11 +34,36 @@ pub(crate) enum Flow {
     Broken(String),
 }
 
+/// When the time of a stage, or of a group around it, is over: no step of it begins after that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// A resume gives a stage its time anew. Of two, the earlier counts.
+    fn of(stage: &Stage, around: Option<Deadline>) -> Option<Deadline> {
+        let own = stage.timeout.map(|limit| Deadline {
+            at: Instant::now() + limit,
+            limit,
+        });
+        own.into_iter().chain(around).min_by_key(|deadline| deadline.at)
+    }
+
+    /// Will it be over after this time? Some: what to say of a host that is not through.
+    pub(crate) fn over(self, after: Duration) -> Option<String> {
+        (Instant::now() + after >= self.at)
+            .then(|| format!("the stage's time of {} s is over", self.limit.as_secs_f64()))
+    }
+}
+
 /// Walks through stages, groups inside out.
 pub(crate) fn stages<'a>(
     run: &'a Run,
     list: &'a [Stage],
     parent: Option<&'a Instance<'a>>,
+    around: Option<Deadline>,
 ) -> BoxFuture<'a, Result<Flow, Halt>> {
     Box::pin(async move {
         for stage in list {
@@ -46,9 +72,10 @@ pub(crate) fn stages<'a>(
                 Err(e) => return Ok(Flow::Broken(in_one_line(&e))),
             };
             for instance in instances {
+                let deadline = Deadline::of(stage, around);
                 let flow = match &stage.body {
-                    Body::Stages(inner) => group(run, inner, &instance).await?,
-                    Body::Steps(steps) => leaf(run, &instance, steps).await?,
+                    Body::Stages(inner) => group(run, inner, &instance, deadline).await?,
+                    Body::Steps(steps) => leaf(run, &instance, steps, deadline).await?,
                 };
                 if flow != Flow::On {
                     return Ok(flow);
@@ -60,11 +87,21 @@ pub(crate) fn stages<'a>(
 }
 
 /// One item of a group. The instance lives as long as its stages run.
-async fn group(run: &Run, inner: &[Stage], instance: &Instance<'_>) -> Result<Flow, Halt> {
-    stages(run, inner, Some(instance)).await
+async fn group(
+    run: &Run,
+    inner: &[Stage],
+    instance: &Instance<'_>,
+    deadline: Option<Deadline>,
+) -> Result<Flow, Halt> {
+    stages(run, inner, Some(instance), deadline).await
 }
 
-async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step]) -> Result<Flow, Halt> {
+async fn leaf(
+    run: &Run,
+    instance: &Instance<'_>,
+    steps: &[Step],
+    deadline: Option<Deadline>,
+) -> Result<Flow, Halt> {
     let stage = instance.stage();
     let path = &instance.path;
     let taken: Vec<&Step> = steps
@@ -146,7 +183,8 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step]) -> Result<Flow
         hosts
     };
     let ended = run.state().stages.get(path).and_then(|known| known.end.clone());
-    let flow = batches(run, instance, &taken, &hosts, &limits, ended == Some(StageEnd::Done)).await?;
+    let replayed = ended == Some(StageEnd::Done);
+    let flow = batches(run, instance, &taken, &hosts, &limits, replayed, deadline).await?;
     let how = match &flow {
         Flow::On => StageEnd::Done,
         Flow::Failed => StageEnd::Failed,
@@ -232,6 +270,7 @@ async fn batches(
     hosts: &[HostName],
     limits: &Limits,
     replayed: bool,
+    deadline: Option<Deadline>,
 ) -> Result<Flow, Halt> {
     let path = &instance.path;
     let sizes = match plan::limits(
@@ -257,6 +296,13 @@ async fn batches(
             if run.stopping() {
                 return Ok(Flow::Stopped);
             }
+            if let Some(text) = deadline.and_then(|deadline| deadline.over(Duration::ZERO)) {
+                // Nothing of it began on them: there is nothing to roll back.
+                for host in undecided(run, batch) {
+                    decide(run, &host, path, Fate::Failed, text.clone()).await?;
+                }
+                return Ok(Flow::Failed);
+            }
             if let Guarded::Held(text) = guarded(run, instance, batch).await? {
                 return Ok(Flow::Paused(text));
             }
@@ -270,7 +316,7 @@ async fn batches(
                 .await?;
             }
         }
-        match one_batch(run, instance, steps, batch, &forks).await? {
+        match one_batch(run, instance, steps, batch, &forks, deadline).await? {
             Flow::On => {}
             flow => return Ok(flow),
         }
@@ -304,7 +350,7 @@ async fn guarded(run: &Run, instance: &Instance<'_>, batch: &[HostName]) -> Resu
 }
 
 /// Stretches of steps that hosts go through at their own pace; a barrier stands between two of them.
-fn stretches(steps: &[&Step], lockstep: bool) -> Vec<Range<usize>> {
+pub(super) fn stretches(steps: &[&Step], lockstep: bool) -> Vec<Range<usize>> {
     let mut list: Vec<Range<usize>> = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let barrier = |step: &Step| lockstep || step.run_once || step.kind.name() == "pause";
@@ -322,6 +368,7 @@ async fn one_batch(
     steps: &[&Step],
     batch: &[HostName],
     forks: &Arc<Semaphore>,
+    deadline: Option<Deadline>,
 ) -> Result<Flow, Halt> {
     let stage = instance.stage();
     let mut flow = Flow::On;
@@ -350,6 +397,7 @@ async fn one_batch(
             batch,
             outcome: "running",
             for_all: once || stage.run_once,
+            deadline,
         };
         let walk = &walk;
         let ends = join_all(runners.iter().map(|host| async move {
@@ -456,6 +504,7 @@ async fn settle(
                 batch,
                 outcome: "failed",
                 for_all: false,
+                deadline: None,
             };
             let steps: Vec<&Step> = stage.rollback.iter().collect();
             match walk.steps(host, &steps).await? {

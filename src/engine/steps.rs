@@ -1,11 +1,12 @@
 //! One host's way through the steps of a stage: what can go together goes in one frame, everything else alone.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::run::{Halt, Run};
+use super::stage::Deadline;
 use crate::connection::Account;
 use crate::event::{Event, Outcome, UnitEnded, UnitStatus};
 use crate::id::{HostName, Phase, Unit};
@@ -31,6 +32,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) outcome: &'a str,
     /// Registers count for all hosts (`run_once`).
     pub(crate) for_all: bool,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// How a host's way ended.
@@ -114,11 +116,18 @@ impl<'a> Walk<'a> {
             if self.run.stopping() {
                 return Ok(End::Stopped);
             }
-            let frame = if alone(step) {
+            if let Some(text) = self.deadline.and_then(|deadline| deadline.over(Duration::ZERO)) {
+                return Ok(End::Failed(text));
+            }
+            let mut frame = if alone(step) {
                 Vec::new()
             } else {
                 self.gather(host, &steps[at..], &done)
             };
+            if self.deadline.is_some() {
+                // The host goes through a frame without asking what time it is.
+                frame.truncate(1);
+            }
             if frame.is_empty() {
                 let (unit, item) = open[0].clone();
                 match self.alone(host, step, &unit, item).await? {
@@ -279,7 +288,9 @@ impl<'a> Walk<'a> {
                 if reg.outcome == Outcome::Skipped {
                     continue;
                 }
-                for (name, value) in reg.result["ansible_facts"].as_object().into_iter().flatten() {
+                let named = step.params.as_map().unwrap_or_default().iter();
+                for name in named.filter_map(|(key, _)| key.text.as_deref()) {
+                    let Some(value) = reg.result.get(name) else { continue };
                     let binding = match value {
                         Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
                         value => Binding::Data(value.clone()),
@@ -411,6 +422,9 @@ impl<'a> Walk<'a> {
         });
     }
 }
+
+/// Fields of a result that are not a kind's own.
+const COMMON: [&str; 6] = ["changed", "failed", "skipped", "msg", "attempts", "skip_reason"];
 
 /// Steps whose end the controller decides, or that are not journalled as a job.
 fn alone(step: &Step) -> bool {

@@ -105,6 +105,10 @@ pub(crate) enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<(u64, u64)>,
     },
+    /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
+    Asked { unit: Unit, prompt: String },
+    /// Shown, not journalled: the line was read, or is not waited for any more.
+    Answered { unit: Unit },
     /// Committed before the first byte of an attempt leaves.
     Intent {
         unit: Unit,
@@ -295,6 +299,9 @@ pub(crate) trait Watch: Send {
 impl Event {
     /// Shown, and not kept in the journal.
     pub(crate) fn passing(&self) -> bool {
-        matches!(self, Event::UnitBegan { .. } | Event::Progress { .. })
+        matches!(
+            self,
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } | Event::Answered { .. }
+        )
     }
 }

@@ -279,11 +279,24 @@ impl RunState {
                     unit.host == *host
                         && unit.stage == *stage
                         && unit.phase == Phase::Rollback
-                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Unreachable, .. })
+                        && matches!(
+                            &state.status,
+                            UnitStatus::Ended {
+                                outcome: Outcome::Unreachable,
+                                ..
+                            }
+                        )
                 });
                 let failed = |state: &UnitState| {
                     !pending
-                        && matches!(&state.status, UnitStatus::Ended { outcome: Outcome::Failed, ignored: false, .. })
+                        && matches!(
+                            &state.status,
+                            UnitStatus::Ended {
+                                outcome: Outcome::Failed,
+                                ignored: false,
+                                ..
+                            }
+                        )
                 };
                 let units: Vec<Unit> = self
                     .units
@@ -299,7 +312,11 @@ impl RunState {
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,
-            Event::BatchBegan { .. } | Event::UnitBegan { .. } | Event::Progress { .. } => {}
+            Event::BatchBegan { .. }
+            | Event::UnitBegan { .. }
+            | Event::Progress { .. }
+            | Event::Asked { .. }
+            | Event::Answered { .. } => {}
         }
     }
 }

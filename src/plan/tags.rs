@@ -59,7 +59,7 @@ impl Tags {
         let chosen = if self.only.is_empty() {
             !tags.contains("never")
         } else {
-            hit(&self.only) || (tags.contains("always") && !self.only.iter().any(|t| t == "never"))
+            hit(&self.only) || tags.contains("always")
         };
         chosen && !hit(&self.skip)
     }

@@ -86,6 +86,7 @@ fn bound(node: &Node, names: &mut Vec<String>) {
             for (key, value) in entries {
                 match (key.text.as_deref(), &value.value) {
                     (Some("register" | "as"), _) => names.extend(value.text.clone()),
+                    (Some(key), _) if key.starts_with("with_") => names.push("item".to_owned()),
                     (Some("set" | "secrets"), Value::Map(inner)) => {
                         names.extend(inner.iter().filter_map(|(key, _)| key.text.clone()));
                     }
@@ -173,13 +174,14 @@ impl Loader<'_> {
         let vars_files = fields.node("vars_files").cloned();
         let vars = fields.node("vars").cloned();
         let mut layer = Layer::new();
+        if let Some(vars) = vars {
+            self.vars(&vars, &mut layer);
+        }
+        // Ansible's order: a file of `vars_files` wins over `vars`.
         if let Some(files) = vars_files {
             let before = self.found.iter().count();
             self.vars_files(&files, &mut layer);
             self.complete = self.found.iter().count() == before;
-        }
-        if let Some(vars) = vars {
-            self.vars(&vars, &mut layer);
         }
         let secrets = match fields.node("secrets") {
             Some(node) => blocks::secrets(self, node, &layer),

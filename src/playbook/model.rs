@@ -26,7 +26,7 @@ pub(crate) struct Playbook {
     pub(crate) name: String,
     /// Pattern, or list of patterns.
     pub(crate) hosts: Node,
-    /// `vars_files` first, then `vars`, which win.
+    /// `vars` first, then `vars_files`, which win.
     pub(crate) vars: Arc<Layer>,
     pub(crate) secrets: IndexMap<String, Spanned<SecretSource>>,
     /// Parameters of each database; rendered per host, decoded by `database`.

@@ -101,7 +101,11 @@ fn object(record: &Record, state: &RunState) -> Value {
 fn unit<'a>(event: &'a Event, state: &RunState) -> Option<(&'a Unit, Option<u32>, Option<Outcome>)> {
     let known = |unit: &Unit| state.units.get(unit).map(|unit| unit.attempt);
     match event {
-        Event::UnitBegan { unit, .. } | Event::Progress { unit, .. } | Event::Decision { unit, .. } => {
+        Event::UnitBegan { unit, .. }
+        | Event::Progress { unit, .. }
+        | Event::Asked { unit, .. }
+        | Event::Answered { unit }
+        | Event::Decision { unit, .. } => {
             Some((unit, known(unit), None))
         }
         Event::Intent { unit, attempt, .. } | Event::Segment { unit, attempt, .. } => {

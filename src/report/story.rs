@@ -150,12 +150,14 @@ impl Story {
                 vec![Line::now().text(format!("again        {host} from {stage} on"))]
             }
             Event::Note { text } => note(text),
+            Event::Asked { unit, prompt } => vec![Line::now().text(format!("asks         {unit}: {prompt}"))],
             Event::RunEnded { how, exit } => self.run_ended(record.at, *how, *exit, state),
             Event::RunClosed { who, reason } => {
                 vec![Line::now().text(format!("the run is closed by {who}: {reason}"))]
             }
             Event::HostSurveyed { .. }
             | Event::UnitBegan { .. }
+            | Event::Answered { .. }
             | Event::Intent { .. }
             | Event::Withdrawn { .. }
             | Event::Segment { .. } => Vec::new(),

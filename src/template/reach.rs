@@ -29,6 +29,9 @@ impl<'a> Engine<'a> {
 
     /// What stands under a key or index, not rendered. `dotted`: methods win over keys.
     pub(super) fn get(&self, value: &Val<'a>, key: &Val<'a>, dotted: bool) -> Res<'a, Option<Val<'a>>> {
+        if matches!(value, Val::Pending(_)) {
+            return Err(Halt::Pending);
+        }
         let bound = || {
             let name = key.as_str().filter(|name| method::exists(self, value, name))?;
             Some(Val::Method(Rc::new((value.clone(), Arc::from(name)))))

@@ -1,6 +1,6 @@
 //! Processes by their ids.
 
-use rustix::process::{kill_process, Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();

@@ -406,7 +406,6 @@ async fn check_mode_does_not_wait() {
         "{verdict:?}"
     );
     assert!(started.elapsed() < Duration::from_secs(1));
-    assert!(action.limit().is_some_and(|limit| limit >= Duration::from_secs(3600)));
 }
 
 #[tokio::test]
