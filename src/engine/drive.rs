@@ -436,7 +436,8 @@ impl Walk<'_> {
         ready: &Ready,
         attempt: u32,
     ) -> Result<Driver<'w>, Failure> {
-        let facts = self.facts(on, &account).await?;
+        // The account is there, and its shell works: said now, not in the middle of a change.
+        self.facts(on, &account).await?;
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
@@ -444,7 +445,6 @@ impl Walk<'_> {
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
-            facts,
             timeout: step.timeout,
             environment: ready
                 .environment
@@ -513,16 +513,11 @@ struct Driver<'a> {
     unit: Unit,
     attempt: u32,
     tag: JobId,
-    facts: Facts,
     timeout: Option<Duration>,
     environment: indexmap::IndexMap<String, String>,
 }
 
 impl Reading for Driver<'_> {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move {
             let away = |text: String| Failure {

@@ -423,9 +423,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Fields of a result that are not a kind's own.
-const COMMON: [&str; 6] = ["changed", "failed", "skipped", "msg", "attempts", "skip_reason"];
-
 /// Steps whose end the controller decides, or that are not journalled as a job.
 fn alone(step: &Step) -> bool {
     step.until.is_some()

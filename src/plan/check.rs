@@ -474,7 +474,6 @@ impl<'a> Pass<'a> {
         };
         let names: Vec<String> = loaded.playbook.databases.keys().cloned().collect();
         let context = Context {
-            host,
             run: &loaded.run,
             stage: place.instance.map_or("", |instance| &instance.path),
             folder: step.span.source.folder(),

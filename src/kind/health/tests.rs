@@ -40,10 +40,6 @@ impl Here {
 }
 
 impl Reading for Here {
-    fn facts(&self) -> &Facts {
-        &self.host.facts
-    }
-
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async {
             let lost = |left: usize| left.checked_sub(1);
