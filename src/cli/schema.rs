@@ -34,6 +34,9 @@ struct One {
     /// The target version (else that of the playbook's own step)
     #[arg(long, value_name = "V")]
     to: Option<String>,
+    /// The name of a protected environment, instead of typing it (update)
+    #[arg(long, value_name = "ENV")]
+    yes: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
 }
@@ -58,12 +61,17 @@ pub(super) async fn schema(common: &Common, verb: Schema) -> u8 {
     });
     options.check = mode == Mode::Check;
     options.diff = options.check;
-    let environment = here.environment(&options.sources).map(|(name, _)| name);
+    let environment = here.environment(&options.sources);
+    if let (Some((name, true)), Mode::Run) = (&environment, mode)
+        && let Err(code) = super::run::confirm(name, one.yes.as_deref())
+    {
+        return code;
+    }
     let request = Request {
         mode,
         options,
         journal: here.journal(common),
-        environment,
+        environment: environment.map(|(name, _)| name),
         takeover: None,
         earlier: None,
         watchers: super::run::watchers(one.output, true),

@@ -15,8 +15,6 @@ mod tests;
 mod upload;
 
 pub(crate) use crate::job::Start;
-#[cfg(test)]
-use error::{Cause, ConnectError, Lost, ProbeError};
 pub(crate) use error::{Holder, LockError, UploadError};
 pub(crate) use hub::Hub;
 pub(crate) use link::{Account, Link};

@@ -19,6 +19,7 @@ use crate::kind::{
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
+use crate::secret::Secret;
 
 /// How often a job of this unit was tried in this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,9 @@ impl Walk<'_> {
         if let Err(failure) = &raw
             && failure.paused
         {
+            if self.run.stopping() {
+                return Ok(Err(End::Stopped));
+            }
             return Ok(Err(End::Paused(failure.message.clone())));
         }
         let attempt = self.run.state().units.get(unit).map_or(0, |known| known.attempt);
@@ -436,7 +440,8 @@ impl Walk<'_> {
         ready: &Ready,
         attempt: u32,
     ) -> Result<Driver<'w>, Failure> {
-        let facts = self.facts(on, &account).await?;
+        // The account is there, and its shell works: said now, not in the middle of a change.
+        self.facts(on, &account).await?;
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
@@ -444,7 +449,6 @@ impl Walk<'_> {
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
-            facts,
             timeout: step.timeout,
             environment: ready
                 .environment
@@ -457,12 +461,17 @@ impl Walk<'_> {
 
 /// `apply` within the step's `timeout`; true: its time was over.
 async fn limited(step: &Step, action: &dyn DriveAction, driver: &Driver<'_>) -> (Result<Done, Failure>, bool) {
-    let Some(limit) = step.timeout else { return (action.apply(driver).await, false) };
+    let Some(limit) = step.timeout else {
+        return (action.apply(driver).await, false);
+    };
     match tokio::time::timeout(limit, action.apply(driver)).await {
         Ok(raw) => (raw, false),
         Err(_) => {
             action.stop(driver).await;
-            (Err(Failure::new(format!("timed out after {} s", limit.as_secs()))), true)
+            (
+                Err(Failure::new(format!("timed out after {} s", limit.as_secs()))),
+                true,
+            )
         }
     }
 }
@@ -513,16 +522,11 @@ struct Driver<'a> {
     unit: Unit,
     attempt: u32,
     tag: JobId,
-    facts: Facts,
     timeout: Option<Duration>,
     environment: indexmap::IndexMap<String, String>,
 }
 
 impl Reading for Driver<'_> {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move {
             let away = |text: String| Failure {
@@ -562,30 +566,25 @@ impl Reading for Driver<'_> {
 
     fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move {
-            if !self.run.terminal {
-                return Err(Failure::paused(format!("waiting for a person: {prompt}")));
-            }
+            let clean = |text: &str| self.run.loaded.redactor.clean(text);
             self.run.show(Event::Asked {
                 unit: self.unit.clone(),
-                prompt: self.run.loaded.redactor.clean(prompt),
+                text: clean(prompt),
             });
-            let line = tokio::task::spawn_blocking(move || {
-                if hidden {
-                    rpassword::read_password()
-                } else {
-                    let mut line = String::new();
-                    std::io::stdin().read_line(&mut line).map(|_| line)
-                }
-            });
+            // So that the story's last lines stand there before what is typed.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
             let answer = tokio::select! {
-                line = line => line.map_err(|e| e.to_string()).and_then(|line| line.map_err(|e| e.to_string())),
-                () = self.run.stop.cancelled() => Err("stopped while a person was asked".to_owned()),
+                answer = super::ask::line(hidden) => answer,
+                () = self.run.stop.cancelled() => return Err(waiting()),
             };
-            self.run.show(Event::Answered { unit: self.unit.clone() });
-            match answer {
-                Ok(line) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
-                Err(text) => Err(Failure::paused(text)),
+            let answer = answer
+                .map_err(|e| Failure::new(format!("cannot read from the terminal: {e}")))?
+                .ok_or_else(waiting)?;
+            if hidden && !answer.is_empty() {
+                self.run.loaded.redactor.add(&Secret::new(answer.clone()));
             }
+            Ok(answer)
         })
     }
 }

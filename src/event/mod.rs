@@ -106,9 +106,10 @@ pub(crate) enum Event {
         bytes: Option<(u64, u64)>,
     },
     /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
-    Asked { unit: Unit, prompt: String },
-    /// Shown, not journalled: the line was read, or is not waited for any more.
-    Answered { unit: Unit },
+    Asked {
+        unit: Unit,
+        text: String,
+    },
     /// Committed before the first byte of an attempt leaves.
     Intent {
         unit: Unit,
@@ -301,7 +302,7 @@ impl Event {
     pub(crate) fn passing(&self) -> bool {
         matches!(
             self,
-            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } | Event::Answered { .. }
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. }
         )
     }
 }

@@ -7,14 +7,13 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::id::{HostName, RunId};
+use crate::id::RunId;
 use crate::job::{BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading};
 use crate::template::{Rendered, Scope};
 use crate::yaml::{Diagnostic, Node, Span};
 
 /// What a kind may know of its surroundings: never the playbook.
 pub(crate) struct Context<'a> {
-    pub(crate) host: &'a HostName,
     pub(crate) run: &'a RunId,
     /// The path of the stage as in `Unit`: what `back` of a swap undoes is what this stage did.
     pub(crate) stage: &'a str,

@@ -13,7 +13,7 @@ use super::{
     Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict,
 };
 use crate::database::Database;
-use crate::id::{HostName, RunId};
+use crate::id::RunId;
 use crate::secret::Redactor;
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};
@@ -106,10 +106,8 @@ impl Place {
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
-        let host = HostName::new("h1").expect("name");
         let database_names: Vec<String> = self.databases.keys().cloned().collect();
         ask(&Context {
-            host: &host,
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,

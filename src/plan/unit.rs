@@ -236,7 +236,6 @@ pub(crate) fn prepare(
     };
     let names: Vec<String> = loaded.playbook.databases.keys().cloned().collect();
     let context = Context {
-        host: place.host,
         run: &loaded.run,
         stage: place.instance.map_or("", |instance| &instance.path),
         folder: step.span.source.folder(),

@@ -483,7 +483,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
     Stage {
         id,
         name: Node::string(key.span.clone(), name),
-        span: key.span.clone(),
         hosts: None,
         vars: Arc::default(),
         when: None,
@@ -497,7 +496,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
         as_: None,
         timeout: None,
         lockstep: true,
-        prepares: false,
         environment: None,
         guard: Vec::new(),
         rollback: Vec::new(),

@@ -193,8 +193,8 @@ impl<'a> Engine<'a> {
             Binding::Pending(pending) => {
                 self.waiting.borrow_mut().insert(pending.name.clone());
                 Val::Pending(Rc::new(Waiting {
-                    name: name.to_owned(),
                     fields: pending.fields,
+                    known: pending.known.clone(),
                 }))
             }
         }))
@@ -272,8 +272,8 @@ impl<'a> Engine<'a> {
         let value = match result {
             Ok(value) => value,
             Err(Halt::Pending) => Val::Pending(Rc::new(Waiting {
-                name: String::new(),
                 fields: None,
+                known: None,
             })),
             Err(Halt::Undefined(inner)) => Val::Undefined(Rc::new(Missing {
                 what: Absent::Inside(inner),
