@@ -290,7 +290,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
         ..Options::default()
     };
     let failed = |text: String| vec![format!("the locks on its hosts stay: {text}")];
-    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Placeholder) {
+    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Read) {
         Ok(loaded) => Arc::new(loaded),
         Err(e) => return failed(super::steps::in_one_line(&e)),
     };

@@ -54,6 +54,7 @@ impl UnitState {
     fn counted(&self) -> Option<Outcome> {
         match &self.status {
             UnitStatus::Ended { outcome, .. } => Some(*outcome),
+            UnitStatus::Decided(true) => Some(Outcome::Changed),
             _ => None,
         }
     }
@@ -262,6 +263,9 @@ impl RunState {
                 if let Some(outcome) = counted {
                     let counts = &mut self.host(&unit.host).counts;
                     counts[outcome as usize] = counts[outcome as usize].saturating_sub(1);
+                }
+                if *done {
+                    self.host(&unit.host).counts[Outcome::Changed as usize] += 1;
                 }
                 self.unit(unit).status = UnitStatus::Decided(*done);
             }

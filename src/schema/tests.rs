@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::apply::status;
 use super::*;
 use crate::database::lab::{Lab, PASSWORD};
 use crate::database::{Database, Engine, Session, Tls, Verify};
