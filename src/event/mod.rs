@@ -106,9 +106,14 @@ pub(crate) enum Event {
         bytes: Option<(u64, u64)>,
     },
     /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
-    Asked { unit: Unit, prompt: String },
+    Asked {
+        unit: Unit,
+        prompt: String,
+    },
     /// Shown, not journalled: the line was read, or is not waited for any more.
-    Answered { unit: Unit },
+    Answered {
+        unit: Unit,
+    },
     /// Committed before the first byte of an attempt leaves.
     Intent {
         unit: Unit,
