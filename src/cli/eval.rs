@@ -64,7 +64,10 @@ pub(super) fn eval(verb: Eval) -> u8 {
 fn evaluate(templates: &Templates, expression: &str, scope: &Scope) -> Result<String, Diagnostic> {
     let rendered = if expression.contains("{{") || expression.contains("{%") {
         let source = Source::new("EXPRESSION", expression.to_owned());
-        templates.value(&Node::string(Span::new(&source, 0, expression.len()), expression), scope)?
+        templates.value(
+            &Node::string(Span::new(&source, 0, expression.len()), expression),
+            scope,
+        )?
     } else {
         templates.expression(expression, scope)?
     };

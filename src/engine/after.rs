@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::host::{Away, Host};
 use super::drive::Try;
+use super::host::{Away, Host};
 use super::run::Halt;
-use super::steps::{Walk, in_one_line};
+use super::steps::{Walk, in_one_line, predicted};
 use crate::connection::Account;
 use crate::event::Intent;
 use crate::id::{Phase, Unit};
@@ -46,7 +46,11 @@ impl Walk<'_> {
                 map.entry("msg").or_insert_with(|| json!(message));
             }
         }
-        let layer = Layer::from([(register.value.clone(), Binding::Data(result))]);
+        let binding = match raw {
+            Ok(_) if self.run.check_mode() => predicted(step, &register.value, result),
+            _ => Binding::Data(result),
+        };
+        let layer = Layer::from([(register.value.clone(), binding)]);
         ready.scope.with(Arc::new(layer))
     }
 
@@ -56,20 +60,22 @@ impl Walk<'_> {
             return raw;
         }
         let scope = self.own_scope(step, ready, &raw);
-        let holds = |node: &crate::yaml::Node| -> Result<bool, Failure> {
+        // None: in check mode only a run could say.
+        let holds = |node: &crate::yaml::Node| -> Result<Option<bool>, Failure> {
             match self.run.loaded.templates.condition(node, &scope) {
-                Ok(rendered) => Ok(rendered.value == Value::Bool(true)),
+                Ok(rendered) if !rendered.pending.is_empty() => Ok(None),
+                Ok(rendered) => Ok(Some(rendered.value == Value::Bool(true))),
                 Err(e) => Err(Failure::new(in_one_line(&e.into()))),
             }
         };
         let mut raw = raw;
         if let Some(node) = &step.failed_when {
             raw = match (holds(node)?, raw) {
-                (true, Ok(done)) => Err(Failure {
+                (Some(true), Ok(done)) => Err(Failure {
                     result: done.result,
                     ..Failure::new("failed_when holds")
                 }),
-                (false, Err(failure)) => Ok(Done {
+                (Some(false), Err(failure)) => Ok(Done {
                     changed: true,
                     result: failure.result,
                     diff: None,
@@ -79,7 +85,7 @@ impl Walk<'_> {
             };
         }
         if let (Some(node), Ok(done)) = (&step.changed_when, &mut raw) {
-            done.changed = holds(node)?;
+            done.changed = holds(node)?.unwrap_or(done.changed);
         }
         raw
     }

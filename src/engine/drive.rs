@@ -19,6 +19,7 @@ use crate::kind::{
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
+use crate::secret::Secret;
 
 /// How often a job of this unit was tried in this session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,9 @@ impl Walk<'_> {
         if let Err(failure) = &raw
             && failure.paused
         {
+            if self.run.stopping() {
+                return Ok(Err(End::Stopped));
+            }
             return Ok(Err(End::Paused(failure.message.clone())));
         }
         let attempt = self.run.state().units.get(unit).map_or(0, |known| known.attempt);
@@ -457,12 +461,17 @@ impl Walk<'_> {
 
 /// `apply` within the step's `timeout`; true: its time was over.
 async fn limited(step: &Step, action: &dyn DriveAction, driver: &Driver<'_>) -> (Result<Done, Failure>, bool) {
-    let Some(limit) = step.timeout else { return (action.apply(driver).await, false) };
+    let Some(limit) = step.timeout else {
+        return (action.apply(driver).await, false);
+    };
     match tokio::time::timeout(limit, action.apply(driver)).await {
         Ok(raw) => (raw, false),
         Err(_) => {
             action.stop(driver).await;
-            (Err(Failure::new(format!("timed out after {} s", limit.as_secs()))), true)
+            (
+                Err(Failure::new(format!("timed out after {} s", limit.as_secs()))),
+                true,
+            )
         }
     }
 }
@@ -557,30 +566,25 @@ impl Reading for Driver<'_> {
 
     fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move {
-            if !self.run.terminal {
-                return Err(Failure::paused(format!("waiting for a person: {prompt}")));
-            }
+            let clean = |text: &str| self.run.loaded.redactor.clean(text);
             self.run.show(Event::Asked {
                 unit: self.unit.clone(),
-                prompt: self.run.loaded.redactor.clean(prompt),
+                text: clean(prompt),
             });
-            let line = tokio::task::spawn_blocking(move || {
-                if hidden {
-                    rpassword::read_password()
-                } else {
-                    let mut line = String::new();
-                    std::io::stdin().read_line(&mut line).map(|_| line)
-                }
-            });
+            // So that the story's last lines stand there before what is typed.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
             let answer = tokio::select! {
-                line = line => line.map_err(|e| e.to_string()).and_then(|line| line.map_err(|e| e.to_string())),
-                () = self.run.stop.cancelled() => Err("stopped while a person was asked".to_owned()),
+                answer = super::ask::line(hidden) => answer,
+                () = self.run.stop.cancelled() => return Err(waiting()),
             };
-            self.run.show(Event::Answered { unit: self.unit.clone() });
-            match answer {
-                Ok(line) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
-                Err(text) => Err(Failure::paused(text)),
+            let answer = answer
+                .map_err(|e| Failure::new(format!("cannot read from the terminal: {e}")))?
+                .ok_or_else(waiting)?;
+            if hidden && !answer.is_empty() {
+                self.run.loaded.redactor.add(&Secret::new(answer.clone()));
             }
+            Ok(answer)
         })
     }
 }

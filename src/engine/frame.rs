@@ -120,7 +120,10 @@ impl Walk<'_> {
             }
         }
         match jobs_from {
-            Some(from) => self.jobs(&on, &account, &facts, &frame[from..], &mut diffs, results).await,
+            Some(from) => {
+                self.jobs(&on, &account, &facts, &frame[from..], &mut diffs, results)
+                    .await
+            }
             None => Ok((results, None)),
         }
     }
@@ -241,7 +244,11 @@ impl Walk<'_> {
             });
         }
         // Another host's step that was delegated here may need the same file.
-        let _uploads = if sent.is_empty() { None } else { Some(on.uploads.lock().await) };
+        let _uploads = if sent.is_empty() {
+            None
+        } else {
+            Some(on.uploads.lock().await)
+        };
         let begun = Instant::now();
         for order in &orders {
             self.began(order.unit.step, &order.unit.unit, order.ready);

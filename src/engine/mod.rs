@@ -2,6 +2,7 @@
 //! the journal after whatever broke.
 
 mod after;
+mod ask;
 mod drive;
 mod exit;
 mod frame;

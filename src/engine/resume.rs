@@ -22,7 +22,7 @@ impl Earlier {
     }
 
     pub(crate) fn changed(&self, now: &Digests) -> bool {
-        self.before().whole != now.whole
+        self.before().parts != now.parts
     }
 
     /// Why it cannot go on as it is.
@@ -308,7 +308,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
     };
     let mut lines = Vec::new();
     for (host, target) in targets {
-        if !state.hosts.get(&host).is_some_and(|known| known.identity.is_some()) {
+        if state.hosts.get(&host).is_none_or(|known| known.identity.is_none()) {
             continue;
         }
         let users = checked.accounts.get(&host).cloned().unwrap_or_default();

@@ -87,21 +87,11 @@ pub(crate) fn stages<'a>(
 }
 
 /// One item of a group. The instance lives as long as its stages run.
-async fn group(
-    run: &Run,
-    inner: &[Stage],
-    instance: &Instance<'_>,
-    deadline: Option<Deadline>,
-) -> Result<Flow, Halt> {
+async fn group(run: &Run, inner: &[Stage], instance: &Instance<'_>, deadline: Option<Deadline>) -> Result<Flow, Halt> {
     stages(run, inner, Some(instance), deadline).await
 }
 
-async fn leaf(
-    run: &Run,
-    instance: &Instance<'_>,
-    steps: &[Step],
-    deadline: Option<Deadline>,
-) -> Result<Flow, Halt> {
+async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step], deadline: Option<Deadline>) -> Result<Flow, Halt> {
     let stage = instance.stage();
     let path = &instance.path;
     let taken: Vec<&Step> = steps

@@ -1,6 +1,7 @@
 //! One host's way through the steps of a stage: what can go together goes in one frame, everything else alone.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -261,6 +262,7 @@ impl<'a> Walk<'a> {
                 let pending = Binding::Pending(Pending {
                     name: register.value.clone(),
                     fields: None,
+                    known: None,
                 });
                 loaded.live.bind(host, &register.value, pending);
             }
@@ -281,7 +283,11 @@ impl<'a> Walk<'a> {
             }
         };
         if let Some(register) = &step.register {
-            bind(&register.value, register_binding(step, &regs, units));
+            let binding = match register_binding(step, &regs, units) {
+                Binding::Data(result) if self.run.check_mode() => predicted(step, &register.value, result),
+                binding => binding,
+            };
+            bind(&register.value, binding);
         }
         if step.kind.free_names() {
             for reg in &regs {
@@ -430,6 +436,25 @@ fn alone(step: &Step) -> bool {
         || step.failed_when.is_some()
         || step.ignore_errors.is_some()
         || step.reads
+}
+
+/// In check mode the result of a step that would change something: what it would leave is known, what only its run
+/// can say (`stdout`) is not.
+pub(super) fn predicted(step: &Step, name: &str, result: Value) -> Binding {
+    let not_run = |field: &str| result.get(field) == Some(&Value::Bool(true));
+    let all = step.kind.results().iter().all(|field| result.get(field).is_some());
+    if all || not_run("skipped") || not_run("failed") {
+        return Binding::Data(result);
+    }
+    let mut known = result;
+    if let Value::Object(map) = &mut known {
+        map.remove("results");
+    }
+    Binding::Pending(Pending {
+        name: name.to_owned(),
+        fields: Some(step.kind.results()),
+        known: Some(Arc::new(known)),
+    })
 }
 
 fn register_binding(step: &Step, regs: &[&Reg], units: &[Planned]) -> Binding {

@@ -181,7 +181,10 @@ impl Survey {
                 look.state.free >> 20
             )
         };
-        let known = self.hosts.keys().filter_map(|host| Some((host.clone(), line(self.looks.get(host)?))));
+        let known = self
+            .hosts
+            .keys()
+            .filter_map(|host| Some((host.clone(), line(self.looks.get(host)?))));
         known.collect()
     }
 

@@ -344,7 +344,11 @@ impl<'a> Pass<'a> {
             Ok(Some(Err(names))) => {
                 looped = true;
                 let name = names.first().cloned().unwrap_or_default();
-                vec![Some(Binding::Pending(Pending { name, fields: None }))]
+                vec![Some(Binding::Pending(Pending {
+                    name,
+                    fields: None,
+                    known: None,
+                }))]
             }
             Ok(Some(Ok(list))) => {
                 looped = true;
@@ -390,6 +394,7 @@ impl<'a> Pass<'a> {
                 Binding::Pending(Pending {
                     name: register.value.clone(),
                     fields: Some(fields(step.kind, looped)),
+                    known: None,
                 })
             };
             if step.run_once {
@@ -427,6 +432,7 @@ impl<'a> Pass<'a> {
                 _ => Binding::Pending(Pending {
                     name: name.clone(),
                     fields: None,
+                    known: None,
                 }),
             };
             loaded.live.bind(place.host, name, binding);
@@ -522,6 +528,7 @@ impl<'a> Pass<'a> {
                     Binding::Pending(Pending {
                         name: name.value.clone(),
                         fields: Some(fields(step.kind, false)),
+                        known: None,
                     }),
                 )]
                 .into_iter()
@@ -533,6 +540,7 @@ impl<'a> Pass<'a> {
             Binding::Pending(Pending {
                 name: "item".into(),
                 fields: None,
+                known: None,
             })
         });
         let scope = own(unit_scope(loaded, place.with_step(step), item));

@@ -193,6 +193,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         let pending = Pending {
             name: name.clone(),
             fields: None,
+            known: None,
         };
         (name, Binding::Pending(pending))
     });

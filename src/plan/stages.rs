@@ -143,6 +143,7 @@ pub(crate) fn instances<'a>(
             Binding::Pending(Pending {
                 name: name.clone(),
                 fields: None,
+                known: None,
             }),
             "?",
         );

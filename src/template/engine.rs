@@ -194,6 +194,7 @@ impl<'a> Engine<'a> {
                 self.waiting.borrow_mut().insert(pending.name.clone());
                 Val::Pending(Rc::new(Waiting {
                     fields: pending.fields,
+                    known: pending.known.clone(),
                 }))
             }
         }))
@@ -272,6 +273,7 @@ impl<'a> Engine<'a> {
             Ok(value) => value,
             Err(Halt::Pending) => Val::Pending(Rc::new(Waiting {
                 fields: None,
+                known: None,
             })),
             Err(Halt::Undefined(inner)) => Val::Undefined(Rc::new(Missing {
                 what: Absent::Inside(inner),

@@ -516,8 +516,12 @@ impl<'a> Engine<'a> {
     }
 
     fn pending_field(&self, waiting: &Waiting, key: &Val<'a>, base: &str) -> Res<'a, Val<'a>> {
+        let known = waiting.known.as_ref().zip(key.as_str());
+        if let Some(value) = known.and_then(|(known, name)| known.get(name)) {
+            return Ok(Val::from_json(value));
+        }
         if let (Some(fields), Some(name)) = (waiting.fields, key.as_str()) {
-            const ALWAYS: &[&str] = &["changed", "failed", "skipped", "results", "msg"];
+            const ALWAYS: &[&str] = &["changed", "failed", "skipped", "results", "msg", "attempts"];
             const METHODS: &[&str] = &["get", "keys", "items", "values"];
             let known = fields.iter().chain(ALWAYS);
             if !known.clone().chain(METHODS).any(|f| *f == name) {
@@ -683,6 +687,7 @@ impl<'a> Engine<'a> {
 pub(super) fn nameless_pending<'a>() -> Val<'a> {
     Val::Pending(Rc::new(Waiting {
         fields: None,
+        known: None,
     }))
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Pending {
     pub(crate) name: String,
     /// The fields that it will have, so that `r.stdot` is an error now; None where any may come.
     pub(crate) fields: Option<&'static [&'static str]>,
+    /// Fields that are known already: in check mode what the step would leave.
+    pub(crate) known: Option<Arc<serde_json::Value>>,
 }
 
 /// Variables of one origin.

@@ -186,9 +186,7 @@ pub(super) fn compile(text: &str, mode: Mode) -> Result<Compiled, Fault> {
             }
         }
     };
-    Ok(Compiled {
-        body,
-    })
+    Ok(Compiled { body })
 }
 
 impl Fault {

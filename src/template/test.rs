@@ -121,6 +121,22 @@ pub(super) fn known(name: &str) -> Result<(), Fault> {
     Err(fault(format!("unknown test `{name}`"), near))
 }
 
+/// Tests of a result.
+const RESULT: [&str; 12] = [
+    "changed",
+    "change",
+    "failed",
+    "failure",
+    "success",
+    "succeeded",
+    "successful",
+    "skipped",
+    "skip",
+    "unreachable",
+    "reachable",
+    "finished",
+];
+
 pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: Args<'a>) -> Res<'a, bool> {
     let name = filter::short(name);
     if name == "defined" || name == "undefined" {
@@ -130,7 +146,14 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
             _ => Ok(name == "defined"),
         };
     }
-    let value = engine.known(value)?;
+    let value = match &value {
+        // What is asked of a result may be known before all of it is.
+        Val::Pending(waiting) if RESULT.contains(&name) => match &waiting.known {
+            Some(known) => Val::from_json(known),
+            None => return Err(Halt::Pending),
+        },
+        _ => engine.known(value)?,
+    };
     let mut positional = Vec::new();
     for arg in args.positional {
         positional.push(engine.known(engine.force(arg)?)?);
@@ -254,8 +277,7 @@ pub(super) fn apply<'a>(engine: &Engine<'a>, name: &str, value: Val<'a>, args: A
             let (left, right) = (engine.text(&value)?, engine.text(arg(0)?)?);
             filter::version(&left, &right, &operator, strict, kind)?
         }
-        "changed" | "change" | "failed" | "failure" | "success" | "succeeded" | "successful" | "skipped" | "skip"
-        | "unreachable" | "reachable" | "finished" => result(engine, name, &value)?,
+        name if RESULT.contains(&name) => result(engine, name, &value)?,
         "filter" => matches!(&value, Val::Str(name) if filter::known(name).is_ok()),
         "test" => matches!(&value, Val::Str(name) if known(name).is_ok()),
         "vault_encrypted" => matches!(&value, Val::Str(text) if text.starts_with("$ANSIBLE_VAULT;")),

@@ -84,6 +84,7 @@ impl<'a> Val<'a> {
 
 pub(super) struct Waiting {
     pub(super) fields: Option<&'static [&'static str]>,
+    pub(super) known: Option<Arc<serde_json::Value>>,
 }
 
 pub(super) struct Loop<'a> {

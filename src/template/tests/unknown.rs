@@ -26,6 +26,7 @@ fn with_register() -> Scope {
         Binding::Pending(Pending {
             name: "any".to_owned(),
             fields: None,
+            known: None,
         }),
     );
     layer.insert(
