@@ -13,7 +13,6 @@ const FILE: &str = "refit.yml";
 /// The project file that is nearest to a folder, upward. Paths in it are joined to its folder.
 #[derive(Debug)]
 pub(crate) struct Project {
-    pub(crate) source: Arc<Source>,
     /// What `-i` would be given; taken where no `-i` is.
     pub(crate) inventory: Vec<String>,
     pub(crate) journal: Option<PathBuf>,
@@ -54,7 +53,6 @@ impl Project {
             inventory: Vec::new(),
             journal: None,
             environments: IndexMap::new(),
-            source: Arc::clone(&source),
         };
         if !matches!(root.value, Value::Null)
             && let Some(mut fields) = Fields::of(&root, "refit.yml", &mut found)

@@ -53,7 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "yaml",
         ],
     ),
-    ("report", &["event"]),
+    ("report", &["event", "id"]),
     (
         "cli",
         &[

@@ -88,3 +88,43 @@ fn what_does_not_work_is_said_as_that_and_the_others_go_on() {
         assert!(fleet.effects(host).is_empty(), "{host}");
     }
 }
+
+/// Jobs of three accounts, each killed away from under the controller: each is found in its account's own folder.
+#[test]
+fn jobs_of_other_accounts_are_adopted() {
+    let Some(fleet) = Fleet::with_accounts(1) else { return };
+    let text = r#"
+hosts: fleet
+steps:
+  - id: login
+    shell: {WAIT}
+  - id: root
+    become: true
+    shell: {WAIT}
+  - id: plain
+    become: true
+    become_user: refit-plain
+    shell: {WAIT}
+"#
+    .replace(
+        "{WAIT}",
+        "id -un >> {{ host_root }}/var/effects-$(id -un); sleep 1; echo end >> {{ host_root }}/var/effects-$(id -un)",
+    );
+    let book = fleet.write("accounts.yml", &text);
+    let user = ["-e", "ansible_user=refit-deploy"];
+    let mut child = fleet.spawn_run(&book, &user);
+    for account in ["refit-deploy", "root", "refit-plain"] {
+        let file = format!("var/effects-{account}");
+        crate::fleet::until("the step runs", || !fleet.read("h1", &file).is_empty());
+        crate::fleet::kill_tree(child.id());
+        crate::fleet::finish(child, std::time::Instant::now()).exits(1009);
+        child = fleet.spawn(&["resume"]);
+    }
+    crate::fleet::finish(child, std::time::Instant::now()).exits(0);
+    for account in ["refit-deploy", "root", "refit-plain"] {
+        assert_eq!(
+            fleet.read("h1", &format!("var/effects-{account}")),
+            format!("{account}\nend\n")
+        );
+    }
+}

@@ -52,6 +52,10 @@ fn once(fleet: &Fleet, k: &str) {
 
 /// Resumes until the run is done, killed again at the given commits of the next sessions.
 fn resume(fleet: &Fleet, k: &str, mut kills: Vec<usize>) {
+    resume_to(fleet, k, 0, &mut kills);
+}
+
+fn resume_to(fleet: &Fleet, k: &str, end: i32, kills: &mut Vec<usize>) {
     for _ in 0..8 {
         let mut command = fleet.command(&["resume"]);
         if let Some(n) = kills.pop() {
@@ -59,8 +63,10 @@ fn resume(fleet: &Fleet, k: &str, mut kills: Vec<usize>) {
         }
         let ended = finish(fleet.start_with(&mut command), Instant::now());
         match ended.code {
-            0 => return,
             1009 => {}
+            code if code == end => return,
+            // Killed after its last commit.
+            0 if ended.out.contains("no unfinished run") => return,
             code => panic!("round {k}: resume ended with {code}\n{}\n{}", ended.out, ended.err),
         }
     }
@@ -78,14 +84,14 @@ fn begin(fleet: &Fleet, playbook: &str, k: &str, kill_at: Option<usize>) -> Chil
 }
 
 /// Rounds dealt out to a few fleets that work at once; `round` says whether there is more to do.
-fn rounds(fleets: usize, round: impl Fn(&Fleet, &str, usize) -> bool + Sync) {
+fn rounds(fleets: usize, text: &str, round: impl Fn(&Fleet, &str, usize) -> bool + Sync) {
     let next = AtomicUsize::new(1);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..fleets {
             scope.spawn(|| {
                 let Some(fleet) = Fleet::up(HOSTS.len()) else { return };
-                let playbook = fleet.write("killed.yml", PLAYBOOK);
+                let playbook = fleet.write("killed.yml", text);
                 loop {
                     let n = next.fetch_add(1, Ordering::SeqCst);
                     let more = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round(&fleet, &playbook, n)));
@@ -109,7 +115,7 @@ fn rounds(fleets: usize, round: impl Fn(&Fleet, &str, usize) -> bool + Sync) {
 #[test]
 fn at_every_commit_of_the_journal() {
     let reached = AtomicUsize::new(0);
-    rounds(4, |fleet, playbook, n| {
+    rounds(4, PLAYBOOK, |fleet, playbook, n| {
         let k = n.to_string();
         let ended = finish(begin(fleet, playbook, &k, Some(n)), Instant::now());
         if ended.code == 0 {
@@ -153,7 +159,7 @@ fn at_every_commit_of_the_journal() {
 fn at_any_time_alone_or_with_its_ssh() {
     const ROUNDS: usize = 24;
     let killed = AtomicUsize::new(0);
-    rounds(3, |fleet, playbook, n| {
+    rounds(3, PLAYBOOK, |fleet, playbook, n| {
         if n > ROUNDS {
             return false;
         }
@@ -224,4 +230,129 @@ steps:
     fleet.refit(&["resume"]).exits(0).says("no unfinished run");
     let run = fleet.last_run();
     fleet.refit(&["resume", &run]).exits(0).says("nothing to do");
+}
+
+/// A host that fails and is rolled back, a loop, a step for all on another host.
+const GOES_BACK: &str = r#"
+name: Goes back
+hosts: fleet
+stages:
+  - name: One
+    max_fail: 1
+    steps:
+      - id: each
+        loop: [x, y]
+        shell: echo {{ k }}-{{ item }} >> {{ host_root }}/effects
+      - id: bad
+        shell: echo {{ k }}-bad >> {{ host_root }}/effects; [ {{ inventory_hostname }} != h2 ]
+    rollback:
+      - id: r1
+        shell: sleep 0.1; echo {{ k }}-r1 >> {{ host_root }}/effects
+      - id: r2
+        shell: echo {{ k }}-r2 >> {{ host_root }}/effects
+  - name: Two
+    steps:
+      - id: once
+        run_once: true
+        delegate_to: h3
+        shell: echo {{ k }}-once >> {{ hostvars.h3.host_root }}/effects; echo w
+        register: w
+      - id: e
+        shell: echo {{ k }}-e-{{ w.stdout }} >> {{ host_root }}/effects
+"#;
+
+#[test]
+fn at_every_commit_of_a_run_that_goes_back_on_one_host() {
+    let check = |fleet: &Fleet, k: &str| {
+        for (host, wanted) in [
+            ("h1", "x y bad e-w"),
+            ("h2", "x y bad r1 r2"),
+            ("h3", "x y bad once e-w"),
+        ] {
+            let all = fleet.effects(host);
+            let seen: Vec<&str> = all
+                .iter()
+                .filter_map(|line| line.strip_prefix(&format!("{k}-")))
+                .collect();
+            assert_eq!(seen.join(" "), wanted, "{host} in round {k}");
+        }
+    };
+    rounds(4, GOES_BACK, |fleet, playbook, n| {
+        let k = n.to_string();
+        let ended = finish(begin(fleet, playbook, &k, Some(n)), Instant::now());
+        if ended.code == 3 {
+            check(fleet, &k);
+            return false;
+        }
+        ended.exits(1009);
+        let mut kills = if n % 3 == 1 {
+            vec![3 + n % 4, 2 + n % 3]
+        } else {
+            Vec::new()
+        };
+        resume_to(fleet, &k, 3, &mut kills);
+        check(fleet, &k);
+        true
+    });
+}
+
+/// Killed after its very last commit, the run is done and its locks stand on the hosts: they are in nobody's way.
+#[test]
+fn at_its_last_commit_it_leaves_nothing_in_the_way() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "one.yml",
+        "hosts: fleet\nsteps:\n  - shell: echo {{ k }} >> {{ host_root }}/effects\n",
+    );
+    for n in 1.. {
+        let k = n.to_string();
+        let ended = finish(begin(&fleet, &playbook, &k, Some(n)), Instant::now());
+        if ended.code == 0 {
+            break;
+        }
+        ended.exits(1009);
+        fleet.refit(&["resume"]).exits(0);
+    }
+    let seen = fleet.effects("h1");
+    let wanted: Vec<String> = (1..=seen.len()).map(|n| n.to_string()).collect();
+    assert_eq!(seen, wanted);
+    assert!(seen.len() > 5, "{seen:?}");
+}
+
+/// The connections of hosts break again and again while a run goes on: it notices nothing.
+#[test]
+fn connections_that_break_cost_nothing() {
+    let Some(fleet) = Fleet::up(HOSTS.len()) else { return };
+    let playbook = fleet.write("killed.yml", PLAYBOOK);
+    for n in 0..8_usize {
+        let k = format!("c{n}");
+        let child = begin(&fleet, &playbook, &k, None);
+        for cut in 0..3 {
+            std::thread::sleep(Duration::from_millis(120 + ((n * 3 + cut) * 7919 % 400) as u64));
+            let ssh = ssh_of(child.id());
+            // The client on this side or the server on the other.
+            match ssh.get((n + cut) % ssh.len().max(1)) {
+                Some(pid) if n % 2 == 0 => kill(*pid),
+                Some(_) => {
+                    let host = HOSTS[(n + cut) % HOSTS.len()];
+                    fleet.stop(host);
+                    fleet.start(host);
+                }
+                None => {}
+            }
+        }
+        let ended = finish(child, Instant::now());
+        // At the survey a host that does not answer is a refusal: nothing was touched.
+        if ended.code == 1 {
+            assert!(HOSTS.iter().all(|host| {
+                fleet
+                    .effects(host)
+                    .iter()
+                    .all(|line| !line.starts_with(&format!("{k}-")))
+            }));
+            continue;
+        }
+        ended.exits(0);
+        once(&fleet, &k);
+    }
 }

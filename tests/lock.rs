@@ -1,5 +1,6 @@
 //! A host belongs to one run at a time, whoever's journal it is in.
 
+use std::cell::{Cell, RefCell};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -62,32 +63,36 @@ fn two_journals_exclude_each_other() {
 #[test]
 fn two_controllers_begin_at_once_and_one_wins() {
     let Some(fleet) = Fleet::up(3) else { return };
-    let playbook = fleet.write(
-        "waits.yml",
-        &WAITS.replace("until [ -e {{ host_root }}/go ]; do sleep 0.05; done", "sleep 1"),
-    );
+    let hosts = ["h1", "h2", "h3"];
+    let playbook = fleet.write("waits.yml", WAITS);
     let inventory = fleet.inventory();
-    for round in 0..3 {
-        let args = ["run", &playbook, "-i", &inventory, "-e", &format!("k=r{round}")];
-        let fleet = &fleet;
-        let args = &args;
-        let ended: Vec<Ended> = std::thread::scope(|scope| {
-            let both: Vec<_> = ["x.db", "y.db"]
-                .map(|journal| scope.spawn(move || with_journal(fleet, journal, args)))
-                .into_iter()
-                .collect();
-            both.into_iter().map(|one| one.join().unwrap()).collect()
+    for round in 0..4 {
+        let k = format!("k=r{round}");
+        let mut both: Vec<Child> = ["x.db", "y.db"]
+            .into_iter()
+            .map(|journal| {
+                let mut command = fleet.command(&["run", &playbook, "-i", &inventory, "-e", &k]);
+                command.env("REFIT_JOURNAL", fleet.path(journal));
+                fleet.start_with(&mut command)
+            })
+            .collect();
+        // The winner waits for `go`, so whoever ends first has lost.
+        let lost = Cell::new(None);
+        let both_now = RefCell::new(&mut both);
+        until("one of the two is refused", || {
+            let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
+            lost.set(both_now.borrow_mut().iter_mut().position(ended));
+            lost.get().is_some()
         });
-        let mut codes: Vec<i32> = ended.iter().map(|e| e.code).collect();
-        codes.sort_unstable();
-        assert_eq!(codes, [0, 7], "{ended:?}");
-        for host in ["h1", "h2", "h3"] {
-            let seen: Vec<String> = fleet
-                .effects(host)
-                .into_iter()
-                .filter(|l| l.starts_with(&format!("r{round}")))
-                .collect();
+        let loser = both.remove(lost.get().unwrap());
+        end(loser).exits(7);
+        go(&fleet, &hosts);
+        end(both.remove(0)).exits(0);
+        for host in hosts {
+            let mut seen = fleet.effects(host);
+            seen.retain(|line| line.starts_with(&format!("r{round}")));
             assert_eq!(seen, [format!("r{round}-a"), format!("r{round}-b")]);
+            std::fs::remove_file(fleet.root(host).join("go")).unwrap();
         }
     }
 }
@@ -218,4 +223,31 @@ fn resume_takes_a_run_over_from_a_controller_that_hangs() {
     assert_eq!(fleet.effects("h1"), ["1-a", "1-b"]);
     let runs = fleet.runs();
     assert_eq!(runs[0]["exit"], 0, "the old controller wrote nothing: {runs:?}");
+}
+
+/// A host that was down when its run was closed keeps that run's lock: the next run of the journal knows better.
+#[test]
+fn a_lock_left_by_a_closed_run_is_in_nobodys_way() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let playbook = fleet.write("waits.yml", WAITS);
+    let child = fleet.spawn_run(&playbook, &["-e", "k=1"]);
+    begun(&fleet, &["h1", "h2"], "1-a");
+    kill_tree(child.id());
+    end(child).exits(1009);
+    let run = fleet.last_run();
+    fleet.stop("h2");
+    fleet
+        .refit(&["abort", &run, "--reason", "it was a mistake"])
+        .exits(0)
+        .says("h2");
+    fleet.start("h2");
+    go(&fleet, &["h1", "h2"]);
+    fleet.run(&playbook, &["-e", "k=2"]).exits(0);
+    for host in ["h1", "h2"] {
+        assert_eq!(
+            fleet.effects(host),
+            ["1-a", "2-a", "2-b"],
+            "{host}: what the first run had not begun never ran"
+        );
+    }
 }

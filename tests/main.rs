@@ -13,3 +13,5 @@ mod unknown;
 mod unreachable;
 
 mod arrows;
+mod mistakes;
+mod secrets;

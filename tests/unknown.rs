@@ -166,3 +166,28 @@ steps:
     fleet.refit(&["resume"]).exits(4);
     assert_eq!(fleet.effects("h1"), ["a"]);
 }
+
+/// The state folder is wiped while nobody looks: what was announced is not run a second time by guess.
+#[test]
+fn a_wiped_state_folder_makes_what_was_open_unknown() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "wiped.yml",
+        "hosts: fleet\nsteps:\n  - id: a\n    shell: echo a >> {{ host_root }}/effects; sleep 1\n  - id: b\n    shell: echo b >> {{ host_root }}/effects\n",
+    );
+    let child = fleet.spawn_run(&playbook, &[]);
+    until("the step runs", || !fleet.effects("h1").is_empty());
+    crate::fleet::kill_tree(child.id());
+    finish(child, Instant::now()).exits(1009);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::fs::remove_dir_all(fleet.root("h1").join("var/refit")).unwrap();
+    fleet.refit(&["resume"]).exits(4);
+    assert_eq!(fleet.effects("h1"), ["a"]);
+    let run = fleet.last_run();
+    assert_eq!(fleet.outcome(&run, "wiped/a@h1"), "unknown");
+    fleet
+        .refit(&["resolve", &run, "wiped/a@h1", "--as", "done", "--reason", "seen"])
+        .exits(0);
+    fleet.refit(&["resume"]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a", "b"]);
+}

@@ -62,6 +62,11 @@ pub(super) fn eval(verb: Eval) -> u8 {
 }
 
 fn evaluate(templates: &Templates, expression: &str, scope: &Scope) -> Result<String, Diagnostic> {
-    let rendered = templates.expression(expression, scope)?;
+    let bare = expression
+        .trim()
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"))
+        .filter(|inner| !inner.contains("}}"));
+    let rendered = templates.expression(bare.unwrap_or(expression).trim(), scope)?;
     Ok(rendered.value.to_string())
 }

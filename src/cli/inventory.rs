@@ -9,7 +9,8 @@ use crate::yaml::Diagnostic;
 
 /// Show an inventory as `ansible-inventory` would
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["list", "host", "hosts"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["list", "host", "hosts"]))]
 pub(super) struct InventoryVerb {
     /// An inventory: a file, a folder, or `a,b,`
     #[arg(short = 'i', long = "inventory", value_name = "SRC")]

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::report;
+
 /// Upgrades stateful services on VMs and bare metal over SSH, one stage at a time.
 #[derive(Debug, Parser)]
 #[command(name = "refit", version, arg_required_else_help = true, after_help = EXIT_CODES)]
@@ -128,6 +130,11 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
+}
+
+/// Prints to stdout what may hold text of hosts or files: nothing in it controls the terminal.
+fn tell(text: &str) {
+    text.split('\n').for_each(|line| say(&report::one_line(line)));
 }
 
 /// Prints to stderr.

@@ -45,7 +45,11 @@ pub(super) async fn preflight(common: &Common, verb: Preflight) -> u8 {
     show(&session.diagnostics, session.redactor.as_ref());
     let Some(plan) = session.plan else { return session.exit };
     for (host, cause) in &plan.lost {
-        super::complain(&format!("{host}: cannot be reached: {cause}"));
+        let cause: Vec<String> = cause.lines().map(crate::report::one_line).collect();
+        super::complain(&format!("{host}: cannot be reached: {}", cause.join("\n")));
+    }
+    for (host, state) in &plan.states {
+        super::say(&format!("{host}: {state}"));
     }
     let reached = plan.checked.hosts.len().saturating_sub(plan.lost.len());
     super::say(&format!(
@@ -64,7 +68,8 @@ pub(super) async fn plan(common: &Common, verb: Plan) -> u8 {
     show(&session.diagnostics, session.redactor.as_ref());
     let Some(plan) = session.plan else { return session.exit };
     for (host, cause) in &plan.lost {
-        super::complain(&format!("{host}: cannot be reached: {cause}"));
+        let cause: Vec<String> = cause.lines().map(crate::report::one_line).collect();
+        super::complain(&format!("{host}: cannot be reached: {}", cause.join("\n")));
     }
     match verb.output {
         Format::Json => json(&plan),
@@ -110,7 +115,7 @@ fn json(plan: &engine::Planned) {
 
 /// Units that differ in nothing but their host share a line.
 fn text(plan: &engine::Planned) {
-    super::say(&format!("Plan: {}", plan.name));
+    super::tell(&format!("Plan: {}", plan.name));
     for stage in &plan.checked.stages {
         let hosts = match stage.hosts.len() {
             1 => format!("{}", stage.hosts[0]),
@@ -122,13 +127,13 @@ fn text(plan: &engine::Planned) {
         } else {
             String::new()
         };
-        super::say(&format!("\n{}  [{}]  {hosts}{batches}", stage.title, stage.path));
+        super::tell(&format!("\n{}  [{}]  {hosts}{batches}", stage.title, stage.path));
         if let Some(why) = &stage.skipped {
-            super::say(&format!("  skipped: {why}"));
+            super::tell(&format!("  skipped: {why}"));
             continue;
         }
         if !stage.waits.is_empty() {
-            super::say(&format!(
+            super::tell(&format!(
                 "  one for each item, decided when {} is known",
                 stage.waits.join(", ")
             ));
@@ -154,11 +159,11 @@ fn text(plan: &engine::Planned) {
         }
         for (line, hosts) in lines {
             if hosts.len() == stage.hosts.len() {
-                super::say(&line);
+                super::tell(&line);
             } else {
-                super::say(&format!("{line}  on {}", hosts.join(", ")));
+                super::tell(&format!("{line}  on {}", hosts.join(", ")));
             }
         }
     }
-    super::say(&format!("\nrecipe {}\nplan   {}", plan.recipe.whole, plan.digest));
+    super::tell(&format!("\nrecipe {}\nplan   {}", plan.recipe.whole, plan.digest));
 }

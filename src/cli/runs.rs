@@ -53,7 +53,7 @@ async fn list(reader: &Reader, output: Format) -> Result<(), JournalError> {
     }
     for run in runs {
         let exit = run.exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-        super::say(&format!(
+        super::tell(&format!(
             "{}  {}  {}{exit}  {}  on {} hosts",
             run.run,
             run.started.strftime("%Y-%m-%d %H:%M:%S"),
@@ -107,7 +107,7 @@ async fn one(reader: &Reader, prefix: &str, output: Format) -> Result<u8, Journa
         return Ok(0);
     }
     if let Some(summary) = summary {
-        super::say(&format!("{run}  {}  {}", summary.state, summary.name));
+        super::tell(&format!("{run}  {}  {}", summary.state, summary.name));
     }
     for (unit, known) in &state.units {
         let message = match &known.status {
@@ -116,11 +116,11 @@ async fn one(reader: &Reader, prefix: &str, output: Format) -> Result<u8, Journa
             } => format!("  {}", message.lines().next().unwrap_or_default()),
             _ => String::new(),
         };
-        super::say(&format!("  {:<12} {unit}{message}", word(&known.status)));
+        super::tell(&format!("  {:<12} {unit}{message}", word(&known.status)));
     }
     for (host, known) in &state.hosts {
         if let Some((stage, fate, reason)) = &known.fate {
-            super::say(&format!("  {host} is out since {stage}: {fate:?}: {reason}"));
+            super::tell(&format!("  {host} is out since {stage}: {fate:?}: {reason}"));
         }
     }
     Ok(0)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::FlockOperation;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
@@ -38,6 +39,8 @@ rm -rf -- "$1""#;
 
 pub(crate) struct Hub {
     folder: tempfile::TempDir,
+    /// Held while this process lives.
+    _lock: std::fs::File,
     ssh: PathBuf,
     home: Option<PathBuf>,
     next: AtomicU32,
@@ -57,11 +60,15 @@ impl Hub {
         let parent = folder_of_sockets()?;
         let trouble =
             |error: std::io::Error| ConnectError::new(Cause::Controller, format!("{}: {error}", parent.display()));
+        sweep(&parent);
         let folder = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(0o700))
             .prefix("")
             .rand_bytes(8)
             .tempdir_in(&parent)
             .map_err(trouble)?;
+        let lock = std::fs::File::create(folder.path().join(LOCK)).map_err(trouble)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| trouble(error.into()))?;
         if folder.path().as_os_str().len() + 6 > PATH_LIMIT {
             return Err(ConnectError {
                 cause: Cause::Controller,
@@ -81,6 +88,7 @@ impl Hub {
             .map_err(trouble)?;
         Ok(Hub {
             folder,
+            _lock: lock,
             ssh: find_program("ssh").unwrap_or_else(|| PathBuf::from("ssh")),
             home: std::env::home_dir(),
             next: AtomicU32::new(0),
@@ -279,6 +287,33 @@ fn folder_of_sockets() -> Result<PathBuf, ConnectError> {
             .map_err(|error| bad(error.to_string()))?;
     }
     Ok(folder)
+}
+
+/// In each folder of sockets; held by the controller.
+const LOCK: &str = "lock";
+
+/// Removes what controllers left that were killed together with their watcher.
+fn sweep(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return;
+    };
+    for folder in entries.flatten().map(|entry| entry.path()) {
+        let Ok(lock) = std::fs::File::open(folder.join(LOCK)) else {
+            continue;
+        };
+        // A folder that is just being made is not locked yet.
+        let age = lock
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|at| at.elapsed().ok());
+        if age.is_none_or(|age| age < Duration::from_secs(60)) {
+            continue;
+        }
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {

@@ -34,6 +34,8 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StateDir {
     pub(crate) path: String,
+    pub(crate) exists: bool,
+    pub(crate) filesystem: String,
     /// Bytes free for the account where the folder is or would be.
     pub(crate) free: u64,
     /// What makes it unusable: noexec, read-only, tmpfs, nfs, a parent others may write to, a missing program.
@@ -160,6 +162,8 @@ impl Link {
             fence,
             state: StateDir {
                 path: facts.state_dir.clone(),
+                exists: place.exists,
+                filesystem: place.filesystem,
                 free: place.free,
                 problems,
             },

@@ -26,6 +26,8 @@ const PASSED: &[&str] = &[
 const PASSED_PREFIXES: &[&str] = &["SSH_", "LC_", "XDG_", "AWS_", "GOOGLE_", "CLOUDSDK_"];
 
 pub(super) struct Master {
+    #[cfg(test)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests kill it"))]
     pid: Option<u32>,
     ended: watch::Receiver<Option<String>>,
     socket: PathBuf,
@@ -112,6 +114,7 @@ impl Master {
             let _ = tell.send(Some(text));
         });
         Ok(Master {
+            #[cfg(test)]
             pid,
             ended,
             socket: files.socket.clone(),

@@ -47,7 +47,6 @@ pub(crate) struct Sudo {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) host: HostName,
     pub(crate) kind: Kind,
     /// Name or address given to ssh.
     pub(crate) address: String,
@@ -336,7 +335,6 @@ impl Target {
             return Err(reader.errors);
         }
         let target = Target {
-            host: host.clone(),
             kind,
             address,
             port: arguments.port,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::drive::Try;
 use super::host::{Away, Host};
 use super::run::Halt;
 use super::steps::{Walk, in_one_line, predicted};
@@ -211,7 +212,7 @@ impl Walk<'_> {
                 unknown: true,
                 ..Failure::new(text)
             })),
-            Settled::Again => self.job(on, account, step, unit, ready, true).await,
+            Settled::Again => self.job(on, account, step, unit, ready, Try::InFrame).await,
         }
     }
 

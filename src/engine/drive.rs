@@ -21,6 +21,17 @@ use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
 use crate::secret::Secret;
 
+/// How often a job of this unit was tried in this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Try {
+    /// Whether it is needed is looked at first; an open announcement is taken up.
+    First,
+    /// A new attempt.
+    Again,
+    /// A new attempt from inside a frame, which holds the uploads already.
+    InFrame,
+}
+
 /// As in Ansible.
 const RETRIES: u64 = 3;
 const DELAY: u64 = 5;
@@ -155,7 +166,10 @@ impl Walk<'_> {
         let account = self.account(&on, ready);
         match &ready.action {
             Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(step, ready, &on, &account).await),
-            Action::Shell(_) => self.job(&on, &account, step, unit, ready, again).await,
+            Action::Shell(_) => {
+                let how = if again { Try::Again } else { Try::First };
+                self.job(&on, &account, step, unit, ready, how).await
+            }
             Action::Drive(action) => self.drive(&on, &account, step, unit, ready, action.as_ref()).await,
             Action::Answer(answer) => Ok(answer.clone()),
         }
@@ -210,8 +224,10 @@ impl Walk<'_> {
         step: &Step,
         unit: &Unit,
         ready: &Ready,
-        mut again: bool,
+        how: Try,
     ) -> Result<Result<Done, Failure>, Halt> {
+        let mut again = how != Try::First;
+        let mut diff = None;
         let Action::Shell(action) = &ready.action else {
             return Ok(Err(Failure::new("no shell action")));
         };
@@ -230,6 +246,12 @@ impl Walk<'_> {
                     .iter()
                     .map(|(name, (value, _))| (name.clone(), value.clone())),
             );
+            // Another host's step that was delegated here may need the same file.
+            let _uploads = if job.uploads.is_empty() || how == Try::InFrame {
+                None
+            } else {
+                Some(on.uploads.lock().await)
+            };
             let known = self.run.state().units.get(unit).cloned();
             let open = known.as_ref().and_then(|k| k.open().cloned()).filter(|_| !again);
             let end = match open {
@@ -243,8 +265,13 @@ impl Walk<'_> {
                         .await
                 }
                 None => {
-                    if !again && let Some(done) = self.as_it_should_be(on, account, action.as_ref(), &facts).await {
-                        return Ok(done);
+                    if !again {
+                        match self.as_it_should_be(on, account, action.as_ref(), &facts).await {
+                            Some(Ok(Verdict::Same(result))) => return Ok(Ok(from_verdict(Verdict::Same(result)))),
+                            Some(Ok(Verdict::Differs { diff: found, .. })) => diff = found,
+                            Some(Err(failure)) => return Ok(Err(failure)),
+                            None => {}
+                        }
                     }
                     let attempt = known.map_or(0, |k| k.attempt) + 1;
                     let id = JobId::new(&self.run.id, unit, attempt);
@@ -259,7 +286,14 @@ impl Walk<'_> {
                 }
             };
             match end {
-                JobEnd::Done { output, late } => return Ok(read(action.as_ref(), &output, late, job.timeout)),
+                JobEnd::Done { output, late } => {
+                    return Ok(read(action.as_ref(), &output, late, job.timeout).map(|mut done| {
+                        if done.changed && done.diff.is_none() {
+                            done.diff = diff;
+                        }
+                        done
+                    }));
+                }
                 JobEnd::Unknown(text) => match self.settle(on, account, step, unit, ready, &text).await? {
                     Settled::Done(done) => return Ok(Ok(done)),
                     Settled::Again => again = true,
@@ -290,22 +324,12 @@ impl Walk<'_> {
         account: &Account,
         action: &dyn crate::kind::ShellAction,
         facts: &Facts,
-    ) -> Option<Result<Done, Failure>> {
+    ) -> Option<Result<Verdict, Failure>> {
         let probe = action.check(facts)?;
         let link = on.link(self.run).await.ok()?;
-        let output = match link.probes(account, &[probe]).await.ok()?.into_iter().next()? {
-            Ok(output) => output,
-            Err(e) => return Some(Err(Failure::new(e.to_string()))),
-        };
-        match action.judge(&output) {
-            Ok(Verdict::Same(result)) => Some(Ok(Done {
-                changed: false,
-                result,
-                diff: None,
-                message: None,
-            })),
-            Ok(Verdict::Differs { .. }) => None,
-            Err(failure) => Some(Err(failure)),
+        match link.probes(account, &[probe]).await.ok()?.into_iter().next()? {
+            Ok(output) => Some(action.judge(&output)),
+            Err(e) => Some(Err(Failure::new(e.to_string()))),
         }
     }
 
@@ -332,7 +356,7 @@ impl Walk<'_> {
                 }
             });
         }
-        action.apply(&driver).await
+        limited(step, action, &driver).await.0
     }
 
     async fn drive(
@@ -358,12 +382,12 @@ impl Walk<'_> {
             return Ok(action.check(&driver).await.map(from_verdict));
         }
         if action.reads_only() {
-            return Ok(action.apply(&driver).await);
+            return Ok(limited(step, action, &driver).await.0);
         }
         if open.is_some() {
             match action.settle(&driver).await {
                 Ok(Some(done)) => return Ok(Ok(done)),
-                Ok(None) => return Ok(action.apply(&driver).await),
+                Ok(None) => return Ok(limited(step, action, &driver).await.0),
                 Err(failure) if failure.unknown => {
                     match self.settle(on, account, step, unit, ready, &failure.message).await? {
                         Settled::Done(done) => return Ok(Ok(done)),
@@ -395,7 +419,16 @@ impl Walk<'_> {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(action.apply(&driver).await)
+        let (raw, late) = limited(step, action, &driver).await;
+        if !late {
+            return Ok(raw);
+        }
+        // Its time is over: what it came to is looked at as after a crash.
+        match (action.settle(&driver).await, raw) {
+            (Ok(Some(done)), _) => Ok(Ok(done)),
+            (Ok(None), raw) => Ok(raw),
+            (Err(failure), _) => Ok(Err(failure)),
+        }
     }
 
     async fn driver<'w>(
@@ -407,7 +440,8 @@ impl Walk<'_> {
         ready: &Ready,
         attempt: u32,
     ) -> Result<Driver<'w>, Failure> {
-        let facts = self.facts(on, &account).await?;
+        // The account is there, and its shell works: said now, not in the middle of a change.
+        self.facts(on, &account).await?;
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
@@ -415,7 +449,6 @@ impl Walk<'_> {
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
-            facts,
             timeout: step.timeout,
             environment: ready
                 .environment
@@ -423,6 +456,23 @@ impl Walk<'_> {
                 .map(|(name, (value, _))| (name.clone(), value.clone()))
                 .collect(),
         })
+    }
+}
+
+/// `apply` within the step's `timeout`; true: its time was over.
+async fn limited(step: &Step, action: &dyn DriveAction, driver: &Driver<'_>) -> (Result<Done, Failure>, bool) {
+    let Some(limit) = step.timeout else {
+        return (action.apply(driver).await, false);
+    };
+    match tokio::time::timeout(limit, action.apply(driver)).await {
+        Ok(raw) => (raw, false),
+        Err(_) => {
+            action.stop(driver).await;
+            (
+                Err(Failure::new(format!("timed out after {} s", limit.as_secs()))),
+                true,
+            )
+        }
     }
 }
 
@@ -472,16 +522,11 @@ struct Driver<'a> {
     unit: Unit,
     attempt: u32,
     tag: JobId,
-    facts: Facts,
     timeout: Option<Duration>,
     environment: indexmap::IndexMap<String, String>,
 }
 
 impl Reading for Driver<'_> {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move {
             let away = |text: String| Failure {
@@ -522,17 +567,21 @@ impl Reading for Driver<'_> {
     fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move {
             let clean = |text: &str| self.run.loaded.redactor.clean(text);
+            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
+            if !self.run.terminal {
+                return Err(waiting());
+            }
             self.run.show(Event::Asked {
                 unit: self.unit.clone(),
-                text: clean(prompt),
+                prompt: clean(prompt),
             });
-            // So that the story's last lines stand there before what is typed.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
             let answer = tokio::select! {
                 answer = super::ask::line(hidden) => answer,
-                () = self.run.stop.cancelled() => return Err(waiting()),
+                () = self.run.stop.cancelled() => Ok(None),
             };
+            self.run.show(Event::Answered {
+                unit: self.unit.clone(),
+            });
             let answer = answer
                 .map_err(|e| Failure::new(format!("cannot read from the terminal: {e}")))?
                 .ok_or_else(waiting)?;

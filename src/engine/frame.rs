@@ -26,6 +26,8 @@ struct Ordered<'f, 'a> {
     job: Job,
     id: JobId,
     attempt: u32,
+    /// What the check said will change.
+    diff: Option<String>,
 }
 
 impl Walk<'_> {
@@ -63,6 +65,7 @@ impl Walk<'_> {
             Err(text) => return self.away(&frame, begun, text, results).await,
         };
         let mut jobs_from = None;
+        let mut diffs: HashMap<Unit, String> = HashMap::new();
         for (index, unit) in frame.iter().enumerate() {
             let ready = match &unit.what {
                 FrameWhat::Skip(why) => {
@@ -83,6 +86,9 @@ impl Walk<'_> {
                 Some(Ok(output)) => action.judge(output),
                 Some(Err(text)) => Err(Failure::new(text.clone())),
             };
+            if let Ok(Verdict::Differs { diff: Some(diff), .. }) = &verdict {
+                diffs.insert(unit.unit.clone(), diff.clone());
+            }
             let raw = match verdict {
                 // What an earlier step of this frame changes may change this, too: its job looks again.
                 _ if jobs_from.is_some() && !self.run.check_mode() => continue,
@@ -114,7 +120,10 @@ impl Walk<'_> {
             }
         }
         match jobs_from {
-            Some(from) => self.jobs(&on, &account, &facts, &frame[from..], results).await,
+            Some(from) => {
+                self.jobs(&on, &account, &facts, &frame[from..], &mut diffs, results)
+                    .await
+            }
             None => Ok((results, None)),
         }
     }
@@ -195,6 +204,7 @@ impl Walk<'_> {
         account: &Account,
         facts: &Facts,
         frame: &[FrameUnit<'_>],
+        diffs: &mut HashMap<Unit, String>,
         mut results: Results,
     ) -> Result<(Results, Option<End>), Halt> {
         let mut skips = Vec::new();
@@ -230,8 +240,15 @@ impl Walk<'_> {
                 job,
                 id: JobId::new(&self.run.id, &unit.unit, attempt),
                 attempt,
+                diff: diffs.remove(&unit.unit),
             });
         }
+        // Another host's step that was delegated here may need the same file.
+        let _uploads = if sent.is_empty() {
+            None
+        } else {
+            Some(on.uploads.lock().await)
+        };
         let begun = Instant::now();
         for order in &orders {
             self.began(order.unit.step, &order.unit.unit, order.ready);
@@ -399,6 +416,12 @@ impl Walk<'_> {
             }
             end => Err(failure_of(end)),
         };
+        let raw = raw.map(|mut done| {
+            if done.changed && done.diff.is_none() {
+                done.diff.clone_from(&order.diff);
+            }
+            done
+        });
         let finished = !matches!(&raw, Err(f) if f.unreachable || f.unknown);
         let reg = self.record(order, begun, raw, results).await?;
         if finished {

@@ -33,6 +33,8 @@ pub(crate) struct Host {
     /// The login is root: becoming root needs no sudo.
     root: bool,
     link: AsyncMutex<Option<Arc<Link>>>,
+    /// Held from the first upload of a job to its end: the folder of uploads is one for all who work here.
+    pub(crate) uploads: AsyncMutex<()>,
     seen: Mutex<Seen>,
 }
 
@@ -62,6 +64,7 @@ impl Host {
             others,
             root,
             link: AsyncMutex::new(link),
+            uploads: AsyncMutex::new(()),
             seen: Mutex::default(),
         }
     }

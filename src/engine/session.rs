@@ -1,6 +1,6 @@
 //! One session of a controller: from files to a verdict.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk, in_one_line};
 use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
-use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunState, Watch};
+use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase, RunState, Watch};
 use crate::id::{HostName, Phase, RunId};
 use crate::journal::{Journal, JournalError, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
@@ -62,6 +62,8 @@ pub(crate) struct Planned {
     pub(crate) recipe: Digests,
     pub(crate) digest: String,
     pub(crate) lost: Vec<(HostName, String)>,
+    /// Where each host that answered keeps its state, and how much room there is.
+    pub(crate) states: Vec<(HostName, String)>,
     pub(crate) name: String,
 }
 
@@ -249,7 +251,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&loaded, &checked);
+    let problems = survey.problems(&checked);
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems
@@ -259,14 +261,25 @@ async fn surveyed(
         return Err(refuse(Session::refused(1, all)));
     }
     let own = earlier.as_ref().map(|e| e.state.run.clone());
+    // Locks that runs of this journal left when they were over: their hosts did not answer, or they were killed.
+    let mut left = HashSet::new();
     if mode != Mode::Check && mode != Mode::Plan {
-        let holder = survey
-            .looks
-            .iter()
-            .filter_map(|(host, look)| Some((host, look.holder.as_ref()?)))
-            .find(|(_, holder)| Some(&holder.run) != own.as_ref());
-        if let (Some((host, holder)), None) = (holder, &takeover) {
-            return Err(refuse(locked(host, holder)));
+        for (host, look) in &survey.looks {
+            let Some(holder) = look.holder.as_ref().filter(|h| Some(&h.run) != own.as_ref()) else {
+                continue;
+            };
+            let summary = match &journal {
+                Some(journal) => journal
+                    .summary(&holder.run)
+                    .await
+                    .map_err(|e| refuse(Session::journal(&e)))?,
+                None => None,
+            };
+            if summary.is_some_and(|run| !run.unfinished()) {
+                left.insert(host.clone());
+            } else if takeover.is_none() {
+                return Err(refuse(locked(host, holder)));
+            }
         }
     }
     let hosts: HashMap<HostName, Arc<super::host::Host>> = survey.hosts.clone().into_iter().collect();
@@ -295,7 +308,7 @@ async fn surveyed(
     let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
     let digest = plan::plan_digest(&recipe, &checked);
     if earlier.is_none() {
-        too_many_lost(&loaded, &checked, &survey).map_err(refuse_box)?;
+        too_many_lost(&checked, &survey).map_err(|e| refuse(Session::refused(1, e)))?;
     }
     if mode == Mode::Preflight || mode == Mode::Plan {
         let mut diagnostics = Diagnostics::default();
@@ -312,6 +325,7 @@ async fn surveyed(
                 checked,
                 recipe,
                 digest,
+                states: survey.states(),
                 lost: survey.lost.into_iter().collect(),
                 name: plan::playbook_name(&loaded),
             }),
@@ -421,7 +435,14 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
-    let outcome = drive(&run, &survey, events, &takeover, lookout).await;
+    let outcome = drive(
+        &run,
+        &survey,
+        events,
+        |host| takeover.is_some() || left.contains(host),
+        lookout,
+    )
+    .await;
     let session = match outcome {
         Ok(Ok(exit)) => Session {
             exit,
@@ -430,7 +451,10 @@ async fn surveyed(
             state: Some(run.state().clone()),
             plan: None,
         },
-        Ok(Err(session)) => session,
+        Ok(Err(session)) => Session {
+            state: Some(run.state().clone()),
+            ..session
+        },
         Err(Halt::Journal(e)) => Session::journal(&e),
     };
     let hub = Arc::clone(&run.hub);
@@ -483,7 +507,7 @@ fn first_stage(checked: &Checked, host: &HostName) -> Option<String> {
 }
 
 /// A host that was not reached counts as failed in the first stage that it belongs to.
-fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Result<(), Session> {
+fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> {
     if survey.lost.is_empty() {
         return Ok(());
     }
@@ -512,8 +536,7 @@ fn too_many_lost(loaded: &Arc<Loaded>, checked: &Checked, survey: &Survey) -> Re
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
     }
-    let _ = loaded;
-    Err(Session::refused(1, all))
+    Err(all)
 }
 
 /// Read-only steps that feed the plan. Some: why the run cannot begin.
@@ -589,17 +612,29 @@ async fn drive(
     run: &Run,
     survey: &Survey,
     events: Vec<Event>,
-    takeover: &Option<String>,
+    takeover: impl Fn(&HostName) -> bool,
     lookout: &Lookout,
 ) -> Result<Result<u8, Session>, Halt> {
+    let before = {
+        let state = run.state();
+        state.began.as_ref().map(|_| state.phase)
+    };
     run.emit(events).await?;
     if !run.check_mode()
-        && let Err(session) = lock(run, survey, takeover.is_some()).await?
+        && let Err(session) = lock(run, survey, takeover).await?
     {
-        run.emit(vec![Event::RunEnded {
-            how: RunEnd::Refused,
-            exit: session.exit,
-        }])
+        let ended = match before {
+            None => Some((RunEnd::Refused, session.exit)),
+            // What is taken up again stays what it was.
+            Some(RunPhase::Ended(how, exit)) => Some((how, exit)),
+            Some(RunPhase::Running | RunPhase::Closed) => None,
+        };
+        run.emit(
+            ended
+                .map(|(how, exit)| Event::RunEnded { how, exit })
+                .into_iter()
+                .collect(),
+        )
         .await?;
         return Ok(Err(session));
     }
@@ -629,7 +664,7 @@ async fn drive(
         }])
         .await?;
     }
-    run.emit(vec![Event::RunEnded { how, exit }]).await?;
+    // Before the end is written: a run that is over holds no lock, wherever its controller is killed.
     if !run.check_mode() && !lookout.detach.is_cancelled() {
         let over = matches!(how, RunEnd::Done | RunEnd::Failed);
         join_all(run.hosts.values().map(|host| async move {
@@ -640,12 +675,13 @@ async fn drive(
         }))
         .await;
     }
+    run.emit(vec![Event::RunEnded { how, exit }]).await?;
     Ok(Ok(exit))
 }
 
 /// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
 /// one gets all and the other none.
-async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), Session>, Halt> {
+async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) -> Result<Result<(), Session>, Halt> {
     let who = controller_name();
     let mut order: Vec<(&HostName, String)> = survey
         .looks
@@ -655,6 +691,7 @@ async fn lock(run: &Run, survey: &Survey, takeover: bool) -> Result<Result<(), S
     order.sort_by(|a, b| a.1.cmp(&b.1));
     let take = |host: HostName| {
         let who = who.clone();
+        let takeover = takeover(&host);
         async move {
             let on = run.host(&host)?;
             let link = on.current().await?;

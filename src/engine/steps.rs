@@ -294,7 +294,9 @@ impl<'a> Walk<'a> {
                 if reg.outcome == Outcome::Skipped {
                     continue;
                 }
-                for (name, value) in reg.result["ansible_facts"].as_object().into_iter().flatten() {
+                let named = step.params.as_map().unwrap_or_default().iter();
+                for name in named.filter_map(|(key, _)| key.text.as_deref()) {
+                    let Some(value) = reg.result.get(name) else { continue };
                     let binding = match value {
                         Value::String(text) if reg.secret => Binding::Secret(Secret::new(text.clone())),
                         value => Binding::Data(value.clone()),

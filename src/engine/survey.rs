@@ -168,8 +168,28 @@ pub(crate) async fn reach(
 }
 
 impl Survey {
+    /// A line a host for preflight.
+    pub(crate) fn states(&self) -> Vec<(HostName, String)> {
+        let line = |look: &Look| {
+            let there = if look.state.exists { "" } else { ", not there yet" };
+            format!(
+                "{} as {}, state in {} ({}, {} MiB free{there})",
+                look.facts.machine,
+                look.facts.user,
+                look.state.path,
+                look.state.filesystem,
+                look.state.free >> 20
+            )
+        };
+        let known = self
+            .hosts
+            .keys()
+            .filter_map(|host| Some((host.clone(), line(self.looks.get(host)?))));
+        known.collect()
+    }
+
     /// What makes a host unfit, each with the host's name: for preflight, and for a run before it begins.
-    pub(crate) fn problems(&self, loaded: &Loaded, checked: &Checked) -> Vec<String> {
+    pub(crate) fn problems(&self, checked: &Checked) -> Vec<String> {
         let mut problems = Vec::new();
         let mut identities: HashMap<String, &HostName> = HashMap::new();
         for (name, look) in &self.looks {
@@ -227,7 +247,6 @@ impl Survey {
                 ));
             }
         }
-        let _ = loaded;
         problems.sort();
         problems
     }

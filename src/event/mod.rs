@@ -105,10 +105,14 @@ pub(crate) enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<(u64, u64)>,
     },
-    /// Shown, not journalled: a person at the terminal is asked for a line.
+    /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
     Asked {
         unit: Unit,
-        text: String,
+        prompt: String,
+    },
+    /// Shown, not journalled: the line was read, or is not waited for any more.
+    Answered {
+        unit: Unit,
     },
     /// Committed before the first byte of an attempt leaves.
     Intent {
@@ -302,7 +306,7 @@ impl Event {
     pub(crate) fn passing(&self) -> bool {
         matches!(
             self,
-            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. }
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } | Event::Answered { .. }
         )
     }
 }

@@ -62,7 +62,6 @@ impl Failure {
 
 /// What may be reached in a check.
 pub(crate) trait Reading: Send + Sync {
-    fn facts(&self) -> &Facts;
     /// Runs a probe on the host as the step's account.
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>>;
     /// Shows what is waited for, the value seen last and the time left. Not journalled.

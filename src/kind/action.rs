@@ -14,7 +14,6 @@ use crate::yaml::{Diagnostic, Node, Span};
 
 /// What a kind may know of its surroundings: never the playbook.
 pub(crate) struct Context<'a> {
-    pub(crate) host: &'a HostName,
     pub(crate) run: &'a RunId,
     /// The path of the stage as in `Unit`: what `back` of a swap undoes is what this stage did.
     pub(crate) stage: &'a str,

@@ -92,6 +92,15 @@ impl DriveAction for Update {
     fn settle<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Option<Done>, Failure>> {
         Box::pin(schema::settle(&self.database, &self.dir, Some(&self.to), host))
     }
+
+    fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if self.database.engine == crate::database::Engine::Postgres {
+                // Whether it worked shows in what `settle` finds.
+                let _ = schema::cancel(&self.database, host.tag()).await;
+            }
+        })
+    }
 }
 
 impl Kind for Schema {

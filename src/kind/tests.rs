@@ -18,9 +18,6 @@ struct Trial<'a> {
 }
 
 impl Reading for Trial<'_> {
-    fn facts(&self) -> &Facts {
-        &self.host.facts
-    }
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async { Ok(self.host.run(&probe.script, &probe.environment)) })
     }

@@ -106,10 +106,8 @@ impl Place {
     }
 
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&Context<'_>) -> T) -> T {
-        let host = HostName::new("h1").expect("name");
         let database_names: Vec<String> = self.databases.keys().cloned().collect();
         ask(&Context {
-            host: &host,
             run: &self.run,
             stage: &self.stage,
             folder: &self.folder,

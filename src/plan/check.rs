@@ -103,6 +103,24 @@ fn inside<'p>(instance: &'p Instance<'p>, host: &'p HostName) -> Place<'p> {
     }
 }
 
+/// A result of another host that is missing because that host may not be so far yet is no typo.
+fn other_hosts_register(diagnostic: &mut Diagnostic, steps: &[&Step]) {
+    let missing = diagnostic
+        .message
+        .strip_prefix("`hostvars")
+        .and_then(|rest| rest.strip_suffix('`'))
+        .and_then(|rest| rest.rsplit_once("has no `"));
+    let Some((_, name)) = missing else { return };
+    let bound = |step: &&Step| step.register.as_ref().is_some_and(|register| register.value == name);
+    if steps.iter().any(bound) {
+        *diagnostic = Diagnostic {
+            message: format!("`{name}` of another host is registered in this stage, and may not be there yet"),
+            ..diagnostic.clone()
+        }
+        .help("write `lockstep: true` in the stage, so that every step is a barrier; or read it in a later stage");
+    }
+}
+
 struct Found {
     diagnostic: Diagnostic,
     hosts: Vec<HostName>,
@@ -205,7 +223,7 @@ impl<'a> Pass<'a> {
                 units,
             });
         }
-        if self.found.hosts.is_empty() && self.errors.is_empty() {
+        if self.found.hosts.is_empty() && self.errors.is_empty() && !loaded.errors.has_errors() {
             let what = match (&loaded.options.limit, loaded.options.exclude.is_empty()) {
                 (Some(limit), _) => format!("--limit `{limit}` leaves no host of this playbook"),
                 (None, false) => "--exclude leaves no host of this playbook".into(),
@@ -292,8 +310,12 @@ impl<'a> Pass<'a> {
         } else {
             for host in hosts {
                 let before = loaded.live.layer(host);
+                let known = self.errors.len();
                 for step in steps {
                     self.step(inside(instance, host), step, Phase::Step, &instance.path, units);
+                }
+                for found in self.errors.iter_mut().skip(known) {
+                    other_hosts_register(&mut found.diagnostic, steps);
                 }
                 later.push((host, loaded.live.layer(host)));
                 loaded.live.set(host, before);
@@ -458,7 +480,6 @@ impl<'a> Pass<'a> {
         };
         let names: Vec<String> = loaded.playbook.databases.keys().cloned().collect();
         let context = Context {
-            host,
             run: &loaded.run,
             stage: place.instance.map_or("", |instance| &instance.path),
             folder: step.span.source.folder(),
@@ -480,7 +501,11 @@ impl<'a> Pass<'a> {
                     self.error(Some(host), problems);
                     return Some(Planned::Known {
                         digest: ready.digest,
-                        command: ready.command,
+                        command: if step.no_log {
+                            format!("{}: hidden: no_log", step.kind.name())
+                        } else {
+                            ready.command
+                        },
                     });
                 }
                 Ok(Prepared::Pending(names)) => {

@@ -95,7 +95,6 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
     let stage = Stage {
         id: "schema".into(),
         name: Node::string(place.clone(), format!("Update the schema of {}", verb.database)),
-        span: place,
         hosts: stages.iter().rev().find_map(|stage| stage.hosts.clone()),
         vars: Arc::new(vars),
         when: None,
@@ -111,7 +110,6 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         as_: None,
         timeout: None,
         lockstep: false,
-        prepares: false,
         environment: None,
         guard: Vec::new(),
         rollback: Vec::new(),

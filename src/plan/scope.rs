@@ -133,7 +133,6 @@ impl Loaded {
             peers: Some(Arc::new(OtherHosts {
                 loaded: Arc::clone(self),
             })),
-            ..Scope::default()
         }
     }
 
@@ -198,7 +197,6 @@ pub(crate) fn inventory_scope(inventory: &Arc<Inventory>, host: &HostName) -> Sc
     Scope {
         layers,
         peers: Some(Arc::new(InventoryHosts(Arc::clone(inventory)))),
-        ..Scope::default()
     }
 }
 

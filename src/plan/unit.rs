@@ -46,7 +46,8 @@ pub(crate) struct Ready {
 
 /// The fields that a register of this kind will have.
 pub(crate) fn fields(kind: &dyn Kind, looped: bool) -> &'static [&'static str] {
-    static KNOWN: OnceLock<Mutex<BTreeMap<(String, bool), &'static [&'static str]>>> = OnceLock::new();
+    type Lists = BTreeMap<(String, bool), &'static [&'static str]>;
+    static KNOWN: OnceLock<Mutex<Lists>> = OnceLock::new();
     let mut known = KNOWN
         .get_or_init(Mutex::default)
         .lock()
@@ -235,7 +236,6 @@ pub(crate) fn prepare(
     };
     let names: Vec<String> = loaded.playbook.databases.keys().cloned().collect();
     let context = Context {
-        host: place.host,
         run: &loaded.run,
         stage: place.instance.map_or("", |instance| &instance.path),
         folder: step.span.source.folder(),
@@ -300,12 +300,11 @@ pub(crate) fn delegate(
     }
 }
 
-/// Items of a step's loop: None without a loop; Err(names) while they are not known.
-pub(crate) fn items(
-    loaded: &Arc<Loaded>,
-    step: &Step,
-    scope: &Scope,
-) -> Result<Option<Result<Vec<(Value, bool)>, Vec<String>>>, Diagnostics> {
+/// The items of a loop, each with whether it is secret; Err: the names that they wait for.
+pub(crate) type Items = Result<Vec<(Value, bool)>, Vec<String>>;
+
+/// Items of a step's loop; None without a loop.
+pub(crate) fn items(loaded: &Arc<Loaded>, step: &Step, scope: &Scope) -> Result<Option<Items>, Diagnostics> {
     let Some(node) = &step.loop_ else { return Ok(None) };
     let rendered = loaded.templates.value(node, scope)?;
     if !rendered.pending.is_empty() {

@@ -86,6 +86,7 @@ fn bound(node: &Node, names: &mut Vec<String>) {
             for (key, value) in entries {
                 match (key.text.as_deref(), &value.value) {
                     (Some("register" | "as"), _) => names.extend(value.text.clone()),
+                    (Some(key), _) if key.starts_with("with_") => names.push("item".to_owned()),
                     (Some("set" | "secrets"), Value::Map(inner)) => {
                         names.extend(inner.iter().filter_map(|(key, _)| key.text.clone()));
                     }
@@ -482,7 +483,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
     Stage {
         id,
         name: Node::string(key.span.clone(), name),
-        span: key.span.clone(),
         hosts: None,
         vars: Arc::default(),
         when: None,
@@ -496,7 +496,6 @@ fn one_stage(name: &str, key: &Node, steps: Vec<super::model::Step>) -> Stage {
         as_: None,
         timeout: None,
         lockstep: true,
-        prepares: false,
         environment: None,
         guard: Vec::new(),
         rollback: Vec::new(),

@@ -64,7 +64,6 @@ pub(crate) struct Stage {
     pub(crate) id: String,
     /// May hold templates.
     pub(crate) name: Node,
-    pub(crate) span: Span,
     /// None: the hosts of what encloses it.
     pub(crate) hosts: Option<Node>,
     pub(crate) vars: Arc<Layer>,
@@ -82,7 +81,6 @@ pub(crate) struct Stage {
     pub(crate) as_: Option<Spanned<String>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) lockstep: bool,
-    pub(crate) prepares: bool,
     pub(crate) environment: Option<Node>,
     pub(crate) guard: Vec<Step>,
     pub(crate) rollback: Vec<Step>,

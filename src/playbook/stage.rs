@@ -98,7 +98,8 @@ fn one(loader: &mut Loader<'_>, node: &Node) -> Option<Stage> {
     let lockstep = fields
         .get("lockstep", decode::boolean, &mut loader.found)
         .unwrap_or(false);
-    let prepares = fields
+    // Accepted and checked; what may run before a window is decided when windows are built.
+    let _prepares = fields
         .get("prepares", decode::boolean, &mut loader.found)
         .unwrap_or(false);
     let environment = fields
@@ -122,7 +123,6 @@ fn one(loader: &mut Loader<'_>, node: &Node) -> Option<Stage> {
     Some(Stage {
         id,
         name,
-        span: node.span.clone(),
         hosts,
         vars: Arc::new(vars),
         when,
@@ -136,7 +136,6 @@ fn one(loader: &mut Loader<'_>, node: &Node) -> Option<Stage> {
         as_,
         timeout,
         lockstep,
-        prepares,
         environment,
         guard,
         rollback,

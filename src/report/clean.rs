@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// One line of foreign text. What is left holds no control character at all.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

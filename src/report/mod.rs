@@ -26,6 +26,8 @@ mod tests;
 mod ways;
 mod writer;
 
+pub(crate) use clean::one_line;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
 

@@ -175,7 +175,7 @@ impl Step {
                 Err(what) => problems.push(format!("{file}: {what}")),
                 Ok(parts) => {
                     for part in parts {
-                        match Statement::read(file, part, engine) {
+                        match Statement::read(part, engine) {
                             Ok(statement) => statements.push(statement),
                             Err(what) => problems.push(format!("{file}: {what}")),
                         }

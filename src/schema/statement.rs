@@ -6,8 +6,6 @@ use crate::database::Engine;
 /// A statement of a version.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
-    /// The file that holds it.
-    pub(crate) file: String,
     pub(crate) text: String,
     pub(super) place: Place,
     /// What it may do to a busy database, for the plan.
@@ -44,11 +42,10 @@ pub(super) const PREFIXES: [&str; 5] = ["CREATE", "ALTER", "INSERT", "DROP", "DO
 
 impl Statement {
     /// An error says what is wrong with it.
-    pub(super) fn read(file: &str, text: &str, engine: Engine) -> Result<Statement, String> {
+    pub(super) fn read(text: &str, engine: Engine) -> Result<Statement, String> {
         let tokens = tokens(text, engine)?;
         let mut words = Words(&tokens);
         let mut statement = Statement {
-            file: file.to_owned(),
             text: text.to_owned(),
             place: Place::Transaction,
             caution: None,
@@ -227,7 +224,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Statement {
-        Statement::read("f.sql", text, Engine::Postgres).unwrap()
+        Statement::read(text, Engine::Postgres).unwrap()
     }
 
     #[test]
@@ -277,7 +274,7 @@ mod tests {
     #[test]
     fn other_statements_are_refused() {
         for text in ["create table a(i int)", "UPDATE a SET b=1", "COMMIT", "\\copy a"] {
-            let error = Statement::read("f.sql", text, Engine::Postgres).unwrap_err();
+            let error = Statement::read(text, Engine::Postgres).unwrap_err();
             assert!(error.contains("CREATE, ALTER, INSERT, DROP, DO"), "{error}");
         }
     }

@@ -29,7 +29,6 @@ type Crash = dyn Fn(&Segment, bool) + Send + Sync;
 
 /// This machine as the host, and a list as the journal.
 struct Host {
-    facts: Facts,
     tag: String,
     segments: Mutex<Vec<Segment>>,
     shown: Mutex<Vec<String>>,
@@ -41,7 +40,6 @@ struct Host {
 impl Host {
     fn new(tag: &str) -> Host {
         Host {
-            facts: Facts::default(),
             tag: tag.into(),
             segments: Mutex::default(),
             shown: Mutex::default(),
@@ -81,9 +79,6 @@ async fn sh(script: &str) -> Output {
 }
 
 impl Reading for Host {
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async { Ok(sh(&probe.script).await) })
     }

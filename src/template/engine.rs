@@ -193,7 +193,6 @@ impl<'a> Engine<'a> {
             Binding::Pending(pending) => {
                 self.waiting.borrow_mut().insert(pending.name.clone());
                 Val::Pending(Rc::new(Waiting {
-                    name: name.to_owned(),
                     fields: pending.fields,
                     known: pending.known.clone(),
                 }))
@@ -273,7 +272,6 @@ impl<'a> Engine<'a> {
         let value = match result {
             Ok(value) => value,
             Err(Halt::Pending) => Val::Pending(Rc::new(Waiting {
-                name: String::new(),
                 fields: None,
                 known: None,
             })),

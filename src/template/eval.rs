@@ -686,7 +686,6 @@ impl<'a> Engine<'a> {
 /// A value that depends on something unknown; its names are noted already.
 pub(super) fn nameless_pending<'a>() -> Val<'a> {
     Val::Pending(Rc::new(Waiting {
-        name: String::new(),
         fields: None,
         known: None,
     }))

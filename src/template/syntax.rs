@@ -24,7 +24,6 @@ pub(super) enum Mode {
 /// A template, ready to be evaluated any number of times.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    pub(super) text: String,
     pub(super) body: Vec<Stmt>,
 }
 
@@ -63,7 +62,6 @@ pub(super) struct For {
     pub(super) target: Target,
     pub(super) iter: Expr,
     pub(super) filter: Option<Expr>,
-    pub(super) recursive: bool,
     pub(super) body: Vec<Stmt>,
     pub(super) otherwise: Vec<Stmt>,
 }
@@ -188,10 +186,7 @@ pub(super) fn compile(text: &str, mode: Mode) -> Result<Compiled, Fault> {
             }
         }
     };
-    Ok(Compiled {
-        text: text.to_owned(),
-        body,
-    })
+    Ok(Compiled { body })
 }
 
 impl Fault {
@@ -342,7 +337,6 @@ impl Reader<'_> {
                 target: self.target(&each.target)?,
                 iter: self.expr(&each.iter)?,
                 filter: each.filter_expr.as_ref().map(|e| self.expr(e)).transpose()?,
-                recursive: each.recursive,
                 body: self.stmts(&each.body)?,
                 otherwise: self.stmts(&each.else_body)?,
             })),

@@ -83,7 +83,6 @@ impl<'a> Val<'a> {
 }
 
 pub(super) struct Waiting {
-    pub(super) name: String,
     pub(super) fields: Option<&'static [&'static str]>,
     pub(super) known: Option<Arc<serde_json::Value>>,
 }

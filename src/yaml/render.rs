@@ -179,7 +179,7 @@ impl Page<'_> {
             text.push('\n');
         }
         let (line, column) = lead.span.line_column();
-        let path = visible(&source.path.display().to_string());
+        let path = visible(&super::source::from_here(&source.path).display().to_string());
         let snippet = Snippet::source(text)
             .path(path.clone())
             .line_start(first + 1)

@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// Reads a text file. The error has no place: who named the file may add one.
 pub(crate) fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    let shown = path.display();
+    let shown = from_here(path).display();
     let wrong = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => Diagnostic::general(format!("no such file: `{shown}`")),
         io::ErrorKind::PermissionDenied => Diagnostic::general(format!("no right to read `{shown}`")),
@@ -115,5 +115,14 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = self.line_column();
         write!(f, "{}:{line}:{column}", self.source.path.display())
+    }
+}
+
+/// As a person would type it: from the current folder on, where the file is below it.
+pub(super) fn from_here(path: &Path) -> &Path {
+    let here = std::env::current_dir().unwrap_or_default();
+    match path.strip_prefix(&here).or_else(|_| path.strip_prefix(".")) {
+        Ok(short) if !short.as_os_str().is_empty() => short,
+        _ => path,
     }
 }

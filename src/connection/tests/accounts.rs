@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::super::{Account, Cause, Hub, Identity, Link, LockError, Start, Target, Var};
+use super::super::error::Cause;
+use super::super::{Account, Hub, Identity, Link, LockError, Start, Target, Var};
 use super::lab::{self, job_id, sh};
 use crate::id::{HostName, RunId};
 use crate::kind::{Job, Probe};

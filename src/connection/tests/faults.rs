@@ -60,7 +60,11 @@ async fn to_the_end(
     }
 }
 
-async fn round(link: &Link, jobs: &[(JobId, Job)], states: &mut [Option<JobState>]) -> Result<(), super::super::Lost> {
+async fn round(
+    link: &Link,
+    jobs: &[(JobId, Job)],
+    states: &mut [Option<JobState>],
+) -> Result<(), super::super::error::Lost> {
     let open: Vec<usize> = (0..jobs.len()).filter(|index| states[*index].is_none()).collect();
     let starts: Vec<Start> = open
         .iter()
@@ -459,7 +463,7 @@ async fn a_dead_master_is_told_and_names_why() {
     };
     let (lost, ()) = tokio::join!(link.probes(&LOGIN, &probe), killer);
     assert!(lost.unwrap_err().text.contains("the connection ended"));
-    assert!(link.ended().await.text.contains("signal: 9"));
+    assert!(link.master.as_ref().unwrap().ended().await.text.contains("signal: 9"));
     let lost = link.probes(&LOGIN, &probe).await.unwrap_err();
     assert!(lost.text.contains("the connection ended"), "{lost}");
     link.close().await;
@@ -467,7 +471,7 @@ async fn a_dead_master_is_told_and_names_why() {
     for pid in lab.sessions() {
         kill(pid, Signal::KILL);
     }
-    let lost = tokio::time::timeout(Duration::from_secs(5), link.ended())
+    let lost = tokio::time::timeout(Duration::from_secs(5), link.master.as_ref().unwrap().ended())
         .await
         .unwrap();
     assert!(!lost.text.is_empty());

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use super::super::{Account, ProbeError};
+use super::super::Account;
+use super::super::error::ProbeError;
 use super::lab::{self, Sshd, sh};
 use crate::job::Probe;
 

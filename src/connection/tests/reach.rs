@@ -1,7 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use super::super::{Account, Cause, ConnectError, Hub};
+use super::super::error::{Cause, ConnectError};
+use super::super::{Account, Hub};
 use super::lab::{self, Sshd, need, sh};
 use crate::kind::Probe;
 use crate::secret::Redactor;
@@ -171,6 +172,9 @@ async fn logins_that_talk_and_shells_of_other_kinds() {
         assert!(error.text.contains(words), "{error:?}");
         hub.close().await;
     }
+    for pid in lab::named("sleep\x003000555\x00") {
+        lab::kill(pid, rustix::process::Signal::KILL);
+    }
 }
 
 /// A sudo that asks as sudo does, with a password file of its own.
@@ -294,6 +298,19 @@ async fn root_gives_other_accounts_a_folder() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_do_not_get_in_one_anothers_way() {
     let Some(lab) = Sshd::start("") else { return };
+    let first = lab::hub();
+    let parent = first.folder().parent().unwrap().to_owned();
+    let left = parent.join(format!("left-{}", lab.port));
+    std::fs::create_dir(&left).unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::create(left.join("lock"))
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    let second = lab::hub();
+    assert!(!left.exists() && first.folder().exists() && second.folder().exists());
+    first.close().await;
+    second.close().await;
     let hub = std::sync::Arc::new(lab::hub());
     let lab = std::sync::Arc::new(lab);
     let mut tasks = tokio::task::JoinSet::new();

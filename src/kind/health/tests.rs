@@ -40,10 +40,6 @@ impl Here {
 }
 
 impl Reading for Here {
-    fn facts(&self) -> &Facts {
-        &self.host.facts
-    }
-
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async {
             let lost = |left: usize| left.checked_sub(1);
@@ -406,7 +402,6 @@ async fn check_mode_does_not_wait() {
         "{verdict:?}"
     );
     assert!(started.elapsed() < Duration::from_secs(1));
-    assert!(action.limit().is_some_and(|limit| limit >= Duration::from_secs(3600)));
 }
 
 #[tokio::test]
