@@ -111,7 +111,7 @@ pub(super) fn conclude(session: engine::Session, output: Format) -> u8 {
 }
 
 /// A protected environment is named by whoever runs something in it.
-fn confirm(name: &str, yes: Option<&str>) -> Result<(), u8> {
+pub(super) fn confirm(name: &str, yes: Option<&str>) -> Result<(), u8> {
     match yes {
         Some(given) if given == name => return Ok(()),
         Some(given) => {

@@ -349,10 +349,15 @@ impl Walk<'_> {
             // What only reads and waits changes nothing, and is not waited for.
             return action.check(&driver).await.map(|verdict| {
                 let waited = matches!(verdict, Verdict::Same(_));
+                let done = from_verdict(verdict);
                 Done {
                     changed: false,
-                    message: (!waited).then(|| "not waited for in check mode".to_owned()),
-                    ..from_verdict(verdict)
+                    message: if waited {
+                        done.message
+                    } else {
+                        Some("not waited for in check mode".to_owned())
+                    },
+                    ..done
                 }
             });
         }
@@ -480,9 +485,9 @@ fn from_verdict(verdict: Verdict) -> Done {
     match verdict {
         Verdict::Same(result) => Done {
             changed: false,
+            message: result.get("msg").and_then(Value::as_str).map(str::to_owned),
             result,
             diff: None,
-            message: None,
         },
         Verdict::Differs { predicted, diff } => Done {
             changed: true,

@@ -205,6 +205,9 @@ pub(crate) struct OneSchema {
     /// Absolute.
     pub(crate) dir: Option<String>,
     pub(crate) to: Option<String>,
+    /// Only look at what is there.
+    #[serde(default)]
+    pub(crate) status: bool,
 }
 
 /// What the recipe consists of: the whole's digest, and each part's, to name what changed.
