@@ -501,7 +501,11 @@ impl<'a> Pass<'a> {
                     self.error(Some(host), problems);
                     return Some(Planned::Known {
                         digest: ready.digest,
-                        command: ready.command,
+                        command: if step.no_log {
+                            format!("{}: hidden: no_log", step.kind.name())
+                        } else {
+                            ready.command
+                        },
                     });
                 }
                 Ok(Prepared::Pending(names)) => {

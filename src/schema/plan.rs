@@ -138,7 +138,6 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) label: String,
-    pub(crate) engine: Engine,
     pub(crate) place: String,
     /// `PostgreSQL 15.18`.
     pub(crate) server: String,
