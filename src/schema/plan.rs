@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::layout::{Layout, Step};
 use super::statement::{Place, Statement};
 use super::{SchemaError, Version};
-use crate::database::{Database, Engine};
+use crate::database::Database;
 
 /// What a database says of its schema.
 #[derive(Clone, Debug, Default)]
