@@ -144,10 +144,19 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
                 redactor.add(&secret);
                 layer.insert(name.clone(), Binding::Secret(secret));
             }
-            Err(message) => errors.push(Diagnostic::error(
-                &source.span,
-                format!("the secret `{name}` cannot be read: {message}"),
-            )),
+            Err(message) => {
+                errors.push(Diagnostic::error(
+                    &source.span,
+                    format!("the secret `{name}` cannot be read: {message}"),
+                ));
+                // Said once: what uses it is not undefined.
+                let pending = Pending {
+                    name: name.clone(),
+                    fields: None,
+                    known: None,
+                };
+                layer.insert(name.clone(), Binding::Pending(pending));
+            }
         }
     }
     let mut passwords = IndexMap::new();
