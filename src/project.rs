@@ -1,7 +1,6 @@
 //! refit.yml: default inventory, journal, environments. There is no other global configuration.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use indexmap::IndexMap;
 

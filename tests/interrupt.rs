@@ -190,3 +190,56 @@ fn abort_stops_a_living_run_and_frees_its_hosts() {
         .exits(0);
     assert_eq!(fleet.effects("h1"), ["a", "a2", "fine"]);
 }
+
+/// Stopped while a guard is asked again and again.
+#[test]
+fn ctrl_c_ends_the_wait_for_a_guard() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "guard.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    guard:
+      - { id: quiet, timeout: 60s, reads: true, command: "test -e {{ host_root }}/go" }
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&playbook, &[]);
+    until("the run has begun", || {
+        fleet.root("h1").join("var/refit/owner").exists()
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    let began = Instant::now();
+    signal(child.id(), Signal::INT);
+    let ended = finish(child, began);
+    ended.exits(130);
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+    assert!(fleet.effects("h1").is_empty());
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet.refit(&["resume"]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a"]);
+}
+
+/// Stopped while hosts are reached: nothing was touched, and nothing is in the way.
+#[test]
+fn ctrl_c_before_anything_was_touched() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write("two.yml", TWO_STEPS);
+    let mark = fleet.mark();
+    // Takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("ansible_port={}", silent.local_addr().unwrap().port());
+    let child = fleet.spawn_run(&playbook, &["-e", &port, "-e", "ansible_host=127.0.0.1"]);
+    silent.accept().unwrap();
+    let began = Instant::now();
+    signal(child.id(), Signal::INT);
+    let ended = finish(child, began);
+    ended.exits(130);
+    assert!(ended.took < Duration::from_secs(3), "{:?}", ended.took);
+    assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
+    fleet.refit(&["resume"]).exits(0).says("no unfinished run");
+}

@@ -13,5 +13,8 @@ mod unknown;
 mod unreachable;
 
 mod arrows;
+mod cli;
 mod mistakes;
+mod samples;
 mod secrets;
+mod shells;

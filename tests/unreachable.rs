@@ -126,3 +126,72 @@ fn check_mode_touches_nothing_and_a_second_run_changes_nothing() {
     fleet.run(&book, &["-e", "port=2"]).exits(0);
     assert_eq!(fleet.read("h2", "app.conf"), "port = 2\n");
 }
+
+const THREE: &str = r#"
+hosts: fleet
+stages:
+  - name: One
+    max_fail: 1
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects; until [ -e {{ host_root }}/go ]; do sleep 0.05; done; echo a2 >> {{ host_root }}/effects; echo word
+        register: r
+      - id: b
+        shell: echo b-{{ r.stdout }} >> {{ host_root }}/effects
+  - name: Two
+    steps:
+      - id: c
+        shell: echo c >> {{ host_root }}/effects
+"#;
+const ALL: [&str; 4] = ["a", "a2", "b-word", "c"];
+
+fn go(fleet: &Fleet) {
+    for host in ["h1", "h2"] {
+        std::fs::write(fleet.root(host).join("go"), "").unwrap();
+    }
+}
+
+/// A host is lost in the middle of a step and does not come back: the others go on; resume finds what its step did.
+#[test]
+fn a_host_that_stays_away_is_taken_up_where_it_was() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let book = fleet.write("three.yml", THREE);
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("both run", || {
+        ["h1", "h2"].iter().all(|host| !fleet.effects(host).is_empty())
+    });
+    fleet.stop("h2");
+    go(&fleet);
+    crate::fleet::finish(child, std::time::Instant::now()).exits(2);
+    assert_eq!(fleet.effects("h1"), ALL);
+    assert_eq!(fleet.effects("h2"), ["a", "a2"], "its job ended without a controller");
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(2);
+    assert_eq!(fleet.effects("h1"), ALL);
+    fleet.start("h2");
+    fleet.refit(&["resume", &run]).exits(0);
+    assert_eq!(fleet.effects("h1"), ALL);
+    assert_eq!(fleet.effects("h2"), ALL);
+}
+
+/// The controller is killed, and one host is down when the run is resumed.
+#[test]
+fn a_host_that_is_down_at_the_resume_is_taken_up_later() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let book = fleet.write("three.yml", THREE);
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("both run", || {
+        ["h1", "h2"].iter().all(|host| !fleet.effects(host).is_empty())
+    });
+    crate::fleet::kill_tree(child.id());
+    crate::fleet::finish(child, std::time::Instant::now()).exits(1009);
+    fleet.stop("h2");
+    go(&fleet);
+    fleet.refit(&["resume"]).exits(2);
+    assert_eq!(fleet.effects("h1"), ALL);
+    fleet.start("h2");
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(0);
+    assert_eq!(fleet.effects("h1"), ALL);
+    assert_eq!(fleet.effects("h2"), ALL);
+}

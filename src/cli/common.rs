@@ -13,7 +13,13 @@ use crate::yaml::{Diagnostic, Diagnostics};
 #[derive(Debug, Args)]
 pub(super) struct Common {
     /// The journal's file (else refit.yml's, else in the state folder of the user)
-    #[arg(long, env = "REFIT_JOURNAL", value_name = "PATH", global = true)]
+    #[arg(
+        long,
+        env = "REFIT_JOURNAL",
+        hide_env_values = true,
+        value_name = "PATH",
+        global = true
+    )]
     journal: Option<PathBuf>,
 }
 

@@ -4,7 +4,7 @@ use super::common::{Here, show};
 use crate::id::HostName;
 use crate::inventory::Inventory;
 use crate::template::{Scope, Templates};
-use crate::yaml::{Diagnostic, Severity};
+use crate::yaml::{Diagnostic, Node, Severity, Source, Span};
 
 /// Evaluate an expression with a host's variables; the value as JSON
 #[derive(Debug, Args)]
@@ -62,11 +62,14 @@ pub(super) fn eval(verb: Eval) -> u8 {
 }
 
 fn evaluate(templates: &Templates, expression: &str, scope: &Scope) -> Result<String, Diagnostic> {
-    let bare = expression
-        .trim()
-        .strip_prefix("{{")
-        .and_then(|rest| rest.strip_suffix("}}"))
-        .filter(|inner| !inner.contains("}}"));
-    let rendered = templates.expression(bare.unwrap_or(expression).trim(), scope)?;
+    let rendered = if expression.contains("{{") || expression.contains("{%") {
+        let source = Source::new("EXPRESSION", expression.to_owned());
+        templates.value(
+            &Node::string(Span::new(&source, 0, expression.len()), expression),
+            scope,
+        )?
+    } else {
+        templates.expression(expression, scope)?
+    };
     Ok(rendered.value.to_string())
 }

@@ -104,7 +104,10 @@ async fn one(
                     ),
                     bytes: None,
                 });
-                tokio::time::sleep(BETWEEN.min(left)).await;
+                tokio::select! {
+                    () = tokio::time::sleep(BETWEEN.min(left)) => {}
+                    () = run.stop.cancelled() => return Ok(Err(failure.message)),
+                }
             }
         }
     };

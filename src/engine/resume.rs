@@ -22,7 +22,7 @@ impl Earlier {
     }
 
     pub(crate) fn changed(&self, now: &Digests) -> bool {
-        self.before().whole != now.whole
+        self.before().parts != now.parts
     }
 
     /// Why it cannot go on as it is.
@@ -290,7 +290,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
         ..Options::default()
     };
     let failed = |text: String| vec![format!("the locks on its hosts stay: {text}")];
-    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Placeholder) {
+    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Read) {
         Ok(loaded) => Arc::new(loaded),
         Err(e) => return failed(super::steps::in_one_line(&e)),
     };
@@ -308,7 +308,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
     };
     let mut lines = Vec::new();
     for (host, target) in targets {
-        if !state.hosts.get(&host).is_some_and(|known| known.identity.is_some()) {
+        if state.hosts.get(&host).is_none_or(|known| known.identity.is_none()) {
             continue;
         }
         let users = checked.accounts.get(&host).cloned().unwrap_or_default();

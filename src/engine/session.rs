@@ -217,7 +217,10 @@ async fn in_the_way(
         let id = &run.run;
         return Err(Session::because(
             7,
-            format!("run {id} ({}) is {} on these hosts and in the way", run.name, run.state),
+            format!(
+                "run {id} ({}) on these hosts is unfinished ({}) and in the way",
+                run.name, run.state
+            ),
             &[
                 format!("refit resume {id}            go on with it"),
                 format!("refit abort {id} --reason R  close it"),

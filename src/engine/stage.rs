@@ -294,7 +294,12 @@ async fn batches(
                 return Ok(Flow::Failed);
             }
             if let Guarded::Held(text) = guarded(run, instance, batch).await? {
-                return Ok(Flow::Paused(text));
+                // Whoever asked to stop did not wait for the guard's limit.
+                return Ok(if run.stopping() {
+                    Flow::Stopped
+                } else {
+                    Flow::Paused(text)
+                });
             }
             if sizes.len() > 1 {
                 run.emit(vec![Event::BatchBegan {

@@ -108,11 +108,7 @@ pub(crate) enum Event {
     /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
     Asked {
         unit: Unit,
-        prompt: String,
-    },
-    /// Shown, not journalled: the line was read, or is not waited for any more.
-    Answered {
-        unit: Unit,
+        text: String,
     },
     /// Committed before the first byte of an attempt leaves.
     Intent {
@@ -309,7 +305,7 @@ impl Event {
     pub(crate) fn passing(&self) -> bool {
         matches!(
             self,
-            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } | Event::Answered { .. }
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. }
         )
     }
 }

@@ -115,14 +115,6 @@ impl Inventory {
         self.members[ALL].iter().map(|id| &self.graph.hosts[*id].name)
     }
 
-    /// All groups with their hosts, those of their children included, in order of creation: `all`, `ungrouped`, …
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, Vec<&HostName>)> {
-        self.graph.groups.keys().enumerate().map(|(id, name)| {
-            let hosts = self.members[id].iter().map(|host| &self.graph.hosts[*host].name);
-            (name.as_str(), hosts.collect())
-        })
-    }
-
     /// The variables of a host, lowest precedence first (levels 1 to 9). A local host that no source names has those
     /// of `all` and `ansible_connection: local`; any other unknown host has none.
     pub(crate) fn layers(&self, host: &HostName) -> Vec<Arc<Layer>> {

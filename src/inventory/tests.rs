@@ -620,7 +620,6 @@ fn ten_thousand_hosts_share_the_layers_of_their_hundred_groups() {
     let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let (inventory, _) = load(&files, &["hosts"]).unwrap();
     assert_eq!(inventory.hosts().count(), 10_000);
-    assert_eq!(inventory.groups().count(), 103);
     assert_eq!(inventory.select("g42").unwrap().len(), 100);
     assert_eq!(inventory.select("*-001").unwrap().len(), 100);
     assert_eq!(inventory.select("top:!g0*").unwrap().len(), 9_000);

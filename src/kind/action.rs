@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::id::{HostName, RunId};
+use crate::id::RunId;
 use crate::job::{BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading};
 use crate::template::{Rendered, Scope};
 use crate::yaml::{Diagnostic, Node, Span};

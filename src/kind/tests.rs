@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::trial::{Host, Place};
-use super::{Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict, find};
+use super::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Verdict, find};
 use crate::event::Segment;
 
 /// A host that is a folder, for a kind that drives.

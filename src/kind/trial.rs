@@ -13,7 +13,7 @@ use super::{
     Action, Context, Done, Facts, Failure, Job, Kind, Output, Params, Probe, ShellAction, UploadFrom, Verdict,
 };
 use crate::database::Database;
-use crate::id::{HostName, RunId};
+use crate::id::RunId;
 use crate::secret::Redactor;
 use crate::template::{Rendered, Scope, Templates};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Source, Span, Style, Value};

@@ -41,10 +41,14 @@ pub(crate) fn recipe(loaded: &Arc<Loaded>, checked: &Checked) -> Result<Digests,
     if errors.has_errors() {
         return Err(errors);
     }
-    Ok(Digests {
-        whole: fold(parts.iter().flat_map(|(name, digest)| [name.as_str(), digest.as_str()])),
-        parts,
-    })
+    let whole = fold(parts.iter().flat_map(|(name, digest)| [name.as_str(), digest.as_str()]));
+    // No part of the recipe, which staging and production share; but a resume names what changed in it.
+    for path in loaded.inventory.files() {
+        if let Ok(digest) = digest_of(path) {
+            parts.insert(format!("inventory {}", name(path)), digest);
+        }
+    }
+    Ok(Digests { whole, parts })
 }
 
 /// The plan of a run: what an approval would bind to.

@@ -145,17 +145,12 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
                 layer.insert(name.clone(), Binding::Secret(secret));
             }
             Err(message) => {
+                // Its uses are no second mistake.
+                layer.insert(name.clone(), Binding::Secret(Secret::new(String::new())));
                 errors.push(Diagnostic::error(
                     &source.span,
                     format!("the secret `{name}` cannot be read: {message}"),
                 ));
-                // Said once: what uses it is not undefined.
-                let pending = Pending {
-                    name: name.clone(),
-                    fields: None,
-                    known: None,
-                };
-                layer.insert(name.clone(), Binding::Pending(pending));
             }
         }
     }

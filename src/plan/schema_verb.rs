@@ -98,10 +98,13 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         .collect();
     let stage = Stage {
         id: "schema".into(),
-        name: Node::string(place.clone(), match verb.status {
-            true => format!("Look at the schema of {}", verb.database),
-            false => format!("Update the schema of {}", verb.database),
-        }),
+        name: Node::string(
+            place.clone(),
+            match verb.status {
+                true => format!("Look at the schema of {}", verb.database),
+                false => format!("Update the schema of {}", verb.database),
+            },
+        ),
         hosts: stages.iter().rev().find_map(|stage| stage.hosts.clone()),
         vars: Arc::new(vars),
         when: None,

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::apply::status;
 use super::*;
 use crate::database::lab::{Lab, PASSWORD};
 use crate::database::{Database, Engine, Session, Tls, Verify};
 use crate::event::{Segment, SegmentState};
-use crate::job::{BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading};
+use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/temporal-schema");
 

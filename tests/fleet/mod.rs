@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub(crate) use process::{descendants, kill, kill_tree, signal, ssh_of};
+pub(crate) use process::{kill, kill_tree, signal, ssh_of};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/fleet.sh");
 

@@ -16,7 +16,7 @@ fn children(pid: u32) -> Vec<u32> {
 }
 
 /// Every process below this one.
-pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+fn descendants(pid: u32) -> Vec<u32> {
     let mut found = children(pid);
     let mut next = 0;
     while next < found.len() {

@@ -11,9 +11,7 @@ use serde_json::{Value as Json, json};
 use super::KIND;
 use crate::event::Segment;
 use crate::kind::trial::{Host, Place};
-use crate::kind::{
-    Action, BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Verdict,
-};
+use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Verdict};
 use crate::temporal::trial::{FRONTEND, Server};
 
 /// A host whose scripts run here; the first `lost` probes get no answer.
