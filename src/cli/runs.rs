@@ -60,7 +60,7 @@ async fn list(reader: &Reader, output: Format) -> Result<(), JournalError> {
             run.state,
             run.name,
             run.hosts.len(),
-            if run.hosts.len() == 1 { "" } else { "s" }
+            if run.hosts.len() == 1 { "" } else { "s" },
         ));
     }
     Ok(())

@@ -254,7 +254,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&checked);
+    let problems = survey.problems(&checked, earlier.is_some());
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems

@@ -316,7 +316,11 @@ impl RunState {
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,
-            Event::BatchBegan { .. } | Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } => {}
+            Event::BatchBegan { .. }
+            | Event::UnitBegan { .. }
+            | Event::Progress { .. }
+            | Event::Asked { .. }
+            | Event::Answered { .. } => {}
         }
     }
 }

@@ -166,7 +166,11 @@ pub(super) static STATUS: Status = Status;
 const STATUS_PARAMS: &[Param] = &[
     Param::required("database", Ty::Text, "name of one of the playbook's `databases`"),
     Param::new("dir", Ty::File, "folder on the controller that holds v1.0, v1.1 …"),
-    Param::new("to", Ty::Version, "the version that it is compared with; default the newest"),
+    Param::new(
+        "to",
+        Ty::Version,
+        "the version that it is compared with; default the newest",
+    ),
 ];
 
 struct Look {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::apply::status;
 use super::*;
 use crate::database::lab::{Lab, PASSWORD};
 use crate::database::{Database, Engine, Session, Tls, Verify};
