@@ -255,7 +255,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&checked);
+    let problems = survey.problems(&checked, earlier.is_some());
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems
@@ -496,9 +496,22 @@ fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
     )
 }
 
+/// ssh's own words, a line each, and what to do about it; without the frame of its banner.
+fn unreached(host: &HostName, cause: &str) -> Diagnostic {
+    let mut lines = cause
+        .lines()
+        .filter(|line| !line.chars().all(|c| c == '@'))
+        .map(|line| line.trim_matches(['@', ' ', '\r']).to_owned());
+    let first = lines.next().unwrap_or_default();
+    lines.fold(
+        Diagnostic::general(format!("{host} cannot be reached: {first}")),
+        Diagnostic::help,
+    )
+}
+
 fn lost_too(survey: &Survey, all: &mut Diagnostics) {
     for (host, cause) in &survey.lost {
-        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+        all.push(unreached(host, cause));
     }
 }
 
@@ -535,7 +548,7 @@ fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> 
     }
     let mut all = Diagnostics::default();
     for (host, cause) in &survey.lost {
-        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+        all.push(unreached(host, cause));
     }
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
