@@ -20,6 +20,7 @@ use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase,
 use crate::id::{HostName, Phase, RunId};
 use crate::journal::{Journal, JournalError, Message, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
+use crate::secret::HIDDEN;
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// How far a session goes.
@@ -134,6 +135,11 @@ async fn begin(
     let mut loaded =
         plan::load(request.options, id.clone(), key, SecretUse::Read).map_err(|e| refuse(Session::refused(1, e)))?;
     *redactor = Some(loaded.redactor.clone());
+    if let Some(earlier) = &request.earlier {
+        let whole = |items: &[serde_json::Value]| !items.iter().any(|item| item.to_string().contains(HIDDEN));
+        let items = earlier.state.items.iter().filter(|(_, items)| whole(items));
+        loaded.items = items.map(|(path, items)| (path.clone(), items.clone())).collect();
+    }
     if let Some(required) = &loaded.playbook.requires_environment
         && request.environment.as_deref() != Some(required.value.as_str())
     {
