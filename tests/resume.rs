@@ -434,7 +434,9 @@ stages:
     std::fs::write(fleet.root("h1").join("at"), "0\n").unwrap();
     let book = fleet.write("hops.yml", &text);
     let child = fleet.spawn_run(&book, &[]);
-    until("the second hop is on its way", || fleet.root("h1").join("gate").exists());
+    until("the second hop is on its way", || {
+        fleet.root("h1").join("gate").exists()
+    });
     kill_tree(child.id());
     finish(child, Instant::now()).exits(1009);
     std::fs::write(fleet.root("h1").join("go"), "").unwrap();
