@@ -114,6 +114,12 @@ fn forms() -> Vec<String> {
     forms
 }
 
+fn digest(text: &str) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[track_caller]
 fn free_of_secrets(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -243,7 +249,18 @@ fn nowhere_but_in_the_environment_of_the_payload() {
         .filter(|path| path.to_string_lossy().contains("journal.db"))
         .collect();
     assert!(!journals.is_empty());
+    let digests = [
+        format!("token={CANARY}\n"),
+        format!("# h1\ntoken = {CANARY}\n"),
+        format!("# h2\ntoken = {CANARY}\n"),
+    ]
+    .map(|text| digest(&text));
     for journal in journals {
+        let bytes = std::fs::read(&journal).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for digest in &digests {
+            assert!(!text.contains(digest), "a digest that confirms a guess: {digest}");
+        }
         free_of_secrets(&journal.display().to_string(), &std::fs::read(&journal).unwrap());
     }
     let mut left = holders(&fleet.path("lab"));
