@@ -317,3 +317,44 @@ steps:
     let ended = fleet.run(&playbook, &["-e", "{a: 1, password: plain-canary-4, b: [}"]);
     ended.exits(1).says("play.yml:4:").says_not("plain-canary");
 }
+
+/// The journal has no secrets: what a step gave that held one is not there after a kill, and nothing goes on with
+/// `<secret>` in its place.
+#[test]
+fn a_register_that_held_a_secret_is_not_made_up_after_a_kill() {
+    use crate::fleet::{finish, kill_tree, until};
+    let Some(fleet) = Fleet::up(1) else { return };
+    std::fs::write(fleet.path("play/token"), CANARY).unwrap();
+    let book = fleet.write(
+        "kept.yml",
+        r#"
+hosts: fleet
+secrets: { token: { file: token } }
+stages:
+  - name: One
+    steps:
+      - id: make
+        shell: echo "made-$TOKEN"; echo make >> {{ host_root }}/effects
+        environment: { TOKEN: "{{ token }}" }
+        register: made
+      - id: gate
+        shell: touch {{ host_root }}/gate; until [ -e {{ host_root }}/go ]; do sleep 0.05; done
+      - id: told
+        when: made is changed
+        shell: echo rc-{{ made.rc }} >> {{ host_root }}/effects
+      - id: use
+        shell: echo "$MADE" >> {{ host_root }}/effects
+        environment: { MADE: "{{ made.stdout | default('nothing') }}" }
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    until("the gate is reached", || fleet.root("h1").join("gate").exists());
+    kill_tree(child.id());
+    finish(child, std::time::Instant::now()).exits(1009);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet
+        .refit(&["resume"])
+        .exits(2)
+        .says("`made` held a secret and is not in the journal");
+    assert_eq!(fleet.effects("h1"), ["make", "rc-0"]);
+}

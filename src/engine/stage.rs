@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::guard::Guarded;
 use super::run::{Halt, Run};
-use super::steps::{End, Walk, in_one_line};
+use super::steps::{End, Walk, in_one_line, waits};
 use crate::connection::Account;
 use crate::event::{Event, Fate, StageEnd, UnitStatus};
 use crate::id::{HostName, Phase};
@@ -107,8 +107,8 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step], deadline: Opti
         .collect();
     if !instance.pending.is_empty() {
         return Ok(Flow::Broken(format!(
-            "stage {path}: its `for_each` still waits for {}",
-            instance.pending.join(", ")
+            "stage {path}: its `for_each`: {}",
+            waits(&instance.pending)
         )));
     }
     let skip = if instance.hosts.is_empty() {
