@@ -2,6 +2,7 @@
 
 use super::stage::Flow;
 use crate::event::{Fate, Outcome, RunEnd, RunState, UnitStatus};
+use crate::id::Phase;
 
 /// What the whole run came to. `signal` is 130 or 143 when a person stopped it.
 pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (RunEnd, u8) {
@@ -33,7 +34,19 @@ pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (Run
     let failed = fates().filter(|fate| *fate != Fate::Excluded).count();
     let back = fates().filter(|fate| *fate == Fate::RolledBack).count();
     let ended_badly = matches!(flow, Flow::Failed | Flow::Broken(_));
+    let left_open = state.units.iter().any(|(unit, known)| {
+        unit.phase == Phase::Finally
+            && matches!(
+                known.status,
+                UnitStatus::Ended {
+                    outcome: Outcome::Failed | Outcome::Unreachable,
+                    ignored: false,
+                    ..
+                }
+            )
+    });
     match (failed, back) {
+        _ if left_open => (RunEnd::Failed, 2),
         (0, _) if !ended_badly => (RunEnd::Done, 0),
         (failed, back) if failed > 0 && failed == back => (RunEnd::Failed, 3),
         _ => (RunEnd::Failed, 2),

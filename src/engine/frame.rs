@@ -324,7 +324,10 @@ impl Walk<'_> {
             let mut broken: Option<(Option<End>, Result<(), Halt>)> = None;
             let taking = async {
                 while let Some((index, state)) = states.recv().await {
-                    if broken.is_some() || index != next {
+                    // The host stops a frame by exit codes. It may have gone on where we call a job failed: what it
+                    // says of those after it is told, too.
+                    let over = matches!(&broken, Some((end, _)) if !matches!(end, Some(End::Failed(_))));
+                    if over || index != next {
                         continue;
                     }
                     let Some(end) = ended(state) else { continue };

@@ -309,6 +309,13 @@ async fn surveyed(
         lookout.detach.clone(),
     );
     if let Some(text) = probes(&first, &survey, &loaded).await {
+        if let (true, Some(code)) = (lookout.stop.is_cancelled(), lookout.code()) {
+            return Err(refuse(Session::because(
+                code,
+                "stopped before anything was touched",
+                &[],
+            )));
+        }
         let mut all = Diagnostics::from(Diagnostic::general(text));
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
