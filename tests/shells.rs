@@ -16,6 +16,11 @@ stages:
       - copy: { content: "x\n", dest: "{{ host_root }}/var/copied", mode: "0640" }
 "#;
 
+/// The same where no host may fail.
+fn strict() -> String {
+    PLAYBOOK.replace("max_fail: 1", "max_fail: 0")
+}
+
 fn with(fleet: &Fleet, playbook: &str, lines: &[(&str, &str)]) -> Ended {
     let book = fleet.write("play.yml", playbook);
     let mut inventory = std::fs::read_to_string(fleet.inventory()).unwrap();
@@ -97,13 +102,17 @@ fn a_full_state_folder() {
     let Some(full) = mounted(&fleet, "h1", true, "") else {
         return;
     };
-    with(&fleet, PLAYBOOK, &[])
+    with(&fleet, &strict(), &[])
         .exits(1)
-        .says("error: h1: ")
+        .says("error: h1 cannot be used: ")
         .says("No space left");
     for host in ["h1", "h2"] {
         assert_eq!(fleet.read(host, "var/effects"), "", "{host} was touched");
     }
+    with(&fleet, PLAYBOOK, &[]).exits(2).says("No space left");
+    assert_eq!(fleet.read("h1", "var/effects"), "", "it was touched");
+    done(&fleet, "h2");
+    std::fs::write(fleet.root("h2").join("var/effects"), "").unwrap();
     std::fs::remove_file(full.0.join("ballast")).unwrap();
     with(&fleet, PLAYBOOK, &[]).exits(0);
     for host in ["h1", "h2"] {
@@ -119,9 +128,9 @@ fn a_read_only_state_folder() {
         return;
     };
     let mark = fleet.mark();
-    with(&fleet, PLAYBOOK, &[])
+    with(&fleet, &strict(), &[])
         .exits(1)
-        .says("h1: ")
+        .says("h1 cannot be used: ")
         .says("var/refit is on a read-only file system")
         .says_not("h2");
     let touched = fleet.newer_than(&mark);
