@@ -1,7 +1,7 @@
 //! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) detach: CancellationToken,
     /// Can a person be asked?
     pub(crate) terminal: bool,
+    /// Somebody closed the run from another terminal: who, and why.
+    pub(crate) aborted: OnceLock<(String, String)>,
     state: Mutex<RunState>,
     watchers: Mutex<Vec<Box<dyn Watch>>>,
 }
@@ -67,6 +69,7 @@ impl Run {
             stop,
             detach,
             terminal,
+            aborted: OnceLock::new(),
             state: Mutex::new(state),
             watchers: Mutex::new(watchers),
         }

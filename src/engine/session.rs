@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -17,7 +18,7 @@ use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
 use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase, RunState, Watch};
 use crate::id::{HostName, Phase, RunId};
-use crate::journal::{Journal, JournalError, this_controller};
+use crate::journal::{Journal, JournalError, Message, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -635,6 +636,11 @@ async fn drive(
         let state = run.state();
         state.began.as_ref().map(|_| state.phase)
     };
+    // What was said to an earlier controller of this run is not for this one.
+    let heard = match &run.journal {
+        Some(journal) => journal.inbox(&run.id, 0).await?.last().map_or(0, |(id, _)| *id),
+        None => 0,
+    };
     run.emit(events).await?;
     if !run.check_mode()
         && let Err(session) = lock(run, survey, takeover).await?
@@ -672,6 +678,7 @@ async fn drive(
     let flow = tokio::select! {
         flow = work => flow?,
         () = lookout.detach.cancelled() => Flow::Stopped,
+        halt = listen(run, heard) => return Err(halt),
     };
     let (how, exit) = verdict(&run.state(), &flow, lookout.code());
     if let Flow::Paused(text) = &flow {
@@ -682,7 +689,7 @@ async fn drive(
     }
     // Before the end is written: a run that is over holds no lock, wherever its controller is killed.
     if !run.check_mode() && !lookout.detach.is_cancelled() {
-        let over = matches!(how, RunEnd::Done | RunEnd::Failed);
+        let over = matches!(how, RunEnd::Done | RunEnd::Failed) || run.aborted.get().is_some();
         join_all(run.hosts.values().map(|host| async move {
             host.flush().await;
             if over && let Some(link) = host.current().await {
@@ -691,9 +698,46 @@ async fn drive(
         }))
         .await;
     }
-    run.emit(vec![Event::RunEnded { how, exit }]).await?;
+    let mut last = Vec::new();
+    if let Some((who, reason)) = run.aborted.get() {
+        last.push(Event::Note {
+            text: run
+                .loaded
+                .redactor
+                .clean(&format!("closed by {who} with `refit abort`: {reason}")),
+        });
+    }
+    last.push(Event::RunEnded { how, exit });
+    last.extend(run.aborted.get().map(|(who, reason)| Event::RunClosed {
+        who: who.clone(),
+        reason: reason.clone(),
+    }));
+    run.emit(last).await?;
     Ok(Ok(exit))
 }
+
+/// Takes messages from other terminals. Gives only the error that ends the run.
+async fn listen(run: &Run, mut heard: i64) -> Halt {
+    let Some(journal) = &run.journal else {
+        return std::future::pending().await;
+    };
+    loop {
+        match journal.inbox(&run.id, heard).await {
+            Ok(messages) => {
+                for (id, Message::Abort { who, reason }) in messages {
+                    heard = id;
+                    let _ = run.aborted.set((who, reason));
+                    run.stop.cancel();
+                }
+            }
+            Err(e) => return e.into(),
+        }
+        tokio::time::sleep(INBOX).await;
+    }
+}
+
+/// Between two looks into the inbox.
+const INBOX: Duration = Duration::from_millis(300);
 
 /// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
 /// one gets all and the other none.
