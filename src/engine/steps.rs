@@ -480,7 +480,7 @@ fn register_binding(step: &Step, regs: &[&Reg], units: &[Planned]) -> Binding {
         "results": results,
         "changed": regs.iter().any(|reg| reg.outcome == Outcome::Changed),
         "failed": regs.iter().any(|reg| reg.outcome == Outcome::Failed),
-        "skipped": !regs.is_empty() && regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
+        "skipped": regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
         "msg": "all items completed",
     }))
 }

@@ -10,7 +10,7 @@ use super::stages::Instance;
 use crate::id::HostName;
 use crate::inventory::Inventory;
 use crate::playbook::Step;
-use crate::template::{Binding, Layer, Peers, Scope};
+use crate::template::{Binding, Layer, Peers, Pending, Scope};
 
 /// What the run has learned: results registered and variables set, per host and for all hosts.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ pub(crate) struct Place<'a> {
     pub(crate) step: Option<&'a Step>,
     /// The batch, for `ansible_play_batch`; empty outside a stage.
     pub(crate) batch: &'a [HostName],
-    /// `run.outcome`.
+    /// `run.outcome`; empty where it is not known yet.
     pub(crate) outcome: &'a str,
 }
 
@@ -139,14 +139,18 @@ impl Loaded {
     fn own_names(&self, place: Place<'_>) -> Layer {
         let names = |hosts: &[HostName]| -> Value { hosts.iter().map(HostName::as_str).collect() };
         let mut layer = Layer::new();
-        layer.insert(
-            "run".into(),
-            Binding::Data(json!({
-                "id": self.run.as_str(),
-                "outcome": place.outcome,
-                "check": self.options.check,
-            })),
-        );
+        let mut about = json!({"id": self.run.as_str(), "check": self.options.check});
+        let run = if place.outcome.is_empty() {
+            Binding::Pending(Pending {
+                name: "run.outcome".into(),
+                fields: Some(&["id", "check", "outcome"]),
+                known: Some(Arc::new(about)),
+            })
+        } else {
+            about["outcome"] = json!(place.outcome);
+            Binding::Data(about)
+        };
+        layer.insert("run".into(), run);
         if let Some(instance) = place.instance {
             layer.insert("ansible_play_hosts".into(), Binding::Data(names(&instance.hosts)));
             layer.insert("ansible_play_hosts_all".into(), Binding::Data(names(&instance.hosts)));
