@@ -139,7 +139,14 @@ impl Host {
             let who = controller_name();
             self.lock(&link, &run.id, run.epoch, &who, false)
                 .await
-                .map_err(|e| Away(format!("reconnected, but {e}")))?;
+                .map_err(|e| {
+                    if matches!(e, LockError::HeldBy(_) | LockError::Stale { .. }) {
+                        let own = run.hosts.iter().find(|(_, host)| std::ptr::eq(host.as_ref(), self));
+                        let name = own.map_or("a host", |(name, _)| name.as_str());
+                        run.put_out(format!("{name}: {e}"));
+                    }
+                    Away(format!("reconnected, but {e}"))
+                })?;
         }
         let link = Arc::new(link);
         *slot = Some(Arc::clone(&link));

@@ -88,12 +88,7 @@ impl Session {
     }
 
     fn journal(error: &JournalError) -> Session {
-        let exit = if matches!(error, JournalError::Alive { .. }) {
-            7
-        } else {
-            5
-        };
-        Session::because(exit, error.to_string(), &[])
+        Session::because(error.exit(), error.to_string(), &[])
     }
 }
 
@@ -460,6 +455,15 @@ async fn surveyed(
             ..session
         },
         Err(Halt::Journal(e)) => Session::journal(&e),
+        Err(Halt::PutOut(text)) => Session::because(
+            7,
+            format!("{text}; this controller stops"),
+            &[
+                "what was running goes on on its hosts, and nothing more is begun".to_owned(),
+                format!("refit resume {}            go on with it, when the host is free again", run.id),
+                format!("refit abort {} --reason R  close it", run.id),
+            ],
+        ),
     };
     let hub = Arc::clone(&run.hub);
     drop(run);
@@ -679,6 +683,7 @@ async fn drive(
         flow = work => flow?,
         () = lookout.detach.cancelled() => Flow::Stopped,
         halt = listen(run, heard) => return Err(halt),
+        halt = run.outed() => return Err(halt),
     };
     let (how, exit) = verdict(&run.state(), &flow, lookout.code());
     if let Flow::Paused(text) = &flow {
