@@ -1,6 +1,6 @@
 # What people type here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-broken demo-down test lint hop hop-killed hop-by-hand hop-down
+.PHONY: help demo demo-broken demo-down test lint bench hop hop-killed hop-by-hand hop-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ test: ## all tests; installs what they need (as root) or says what is missing
 lint: ## format and clippy, as CI does
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+
+bench: ## what Refit costs beside a plain loop of `ssh host sh` on 10 hosts (a release build the first time)
+	@tests/lab/bench.sh
 
 hop: ## a real Temporal cluster from 1.29.7 to 1.30.6 under load (needs Go; minutes the first time)
 	@tests/lab/temporal/hop.sh

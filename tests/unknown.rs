@@ -62,9 +62,7 @@ fn nobody_decides_while_the_controller_lives() {
     let child = killed(&fleet, "");
     let run = fleet.last_run();
     until("h1 is known to be unknown", || {
-        fleet
-            .outcomes(&run)
-            .contains(&("one/a@h1".into(), "unknown".into()))
+        fleet.outcomes(&run).contains(&("one/a@h1".into(), "unknown".into()))
     });
     let decide = ["resolve", &run, "one/a@h1", "--as", "done", "--reason", "it is there"];
     fleet.refit(&decide).exits(7).says("alive");

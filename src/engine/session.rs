@@ -460,7 +460,10 @@ async fn surveyed(
             format!("{text}; this controller stops"),
             &[
                 "what was running goes on on its hosts, and nothing more is begun".to_owned(),
-                format!("refit resume {}            go on with it, when the host is free again", run.id),
+                format!(
+                    "refit resume {}            go on with it, when the host is free again",
+                    run.id
+                ),
                 format!("refit abort {} --reason R  close it", run.id),
             ],
         ),

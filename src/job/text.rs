@@ -208,9 +208,10 @@ ran() { # exit code of the supervisor, job id
 }
 "#;
 
-/// Frees what is known to the journal; the claim and the result stay, so that nothing runs again.
-pub(crate) const ACK: &str = r#"ack() { J=$A/jobs/$1; if done_; then rm -f "$J.out" "$J.err" "$J.lock" "$J".script-*; fi; }
-"#;
+/// Frees what is known to the journal; the claim and the result stay, so that nothing runs again. One job's files join
+/// the list `$@`; `FREE` removes them.
+pub(crate) const ACK: &str = r#"done_ && set -- "$@" "$J.out" "$J.err" "$J.lock" "$J".script-*"#;
+pub(crate) const FREE: &str = r#"[ $# = 0 ] || rm -f -- "$@"; set --"#;
 
 /// Waits for the end of a job, some seconds at most, with pauses that grow. `$1` job, `$2` seconds.
 pub(crate) const WAIT: &str = r#"wait_for() {
