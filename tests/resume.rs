@@ -405,3 +405,41 @@ fn several_unfinished_runs_have_to_be_named() {
     fleet.refit(&["resume"]).exits(0);
     fleet.refit(&["resume", "zzz"]).exits(1);
 }
+
+/// The path of an upgrade gets shorter with every hop; the run goes on with the path that it began.
+#[test]
+fn a_for_each_over_a_probe_keeps_its_items() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let text = r#"
+hosts: fleet
+probes:
+  - shell: cat {{ host_root }}/at
+    reads: true
+    run_once: true
+    register: at
+stages:
+  - name: Hop
+    for_each: "{{ [1, 2, 3, 4][at.stdout | int:] }}"
+    as: hop
+    stages:
+      - name: Go
+        steps:
+          - id: go
+            shell: echo {{ hop }} >> {{ host_root }}/effects; echo {{ hop }} > {{ host_root }}/at
+          - id: gate
+            when: hop == 2
+            {GATE}
+"#
+    .replace("{GATE}", GATE);
+    std::fs::write(fleet.root("h1").join("at"), "0\n").unwrap();
+    let book = fleet.write("hops.yml", &text);
+    let child = fleet.spawn_run(&book, &[]);
+    until("the second hop is on its way", || {
+        fleet.root("h1").join("gate").exists()
+    });
+    kill_tree(child.id());
+    finish(child, Instant::now()).exits(1009);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet.refit(&["resume"]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["1", "2", "3", "4"]);
+}

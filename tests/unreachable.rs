@@ -195,3 +195,55 @@ fn a_host_that_is_down_at_the_resume_is_taken_up_later() {
     assert_eq!(fleet.effects("h1"), ALL);
     assert_eq!(fleet.effects("h2"), ALL);
 }
+
+/// A host whose state folder cannot be used counts as failed, as one that does not answer.
+#[test]
+fn an_unfit_host_counts_as_failed() {
+    let Some(fleet) = Fleet::up(3) else { return };
+    let vars = fleet.path("play/host_vars");
+    std::fs::create_dir(&vars).unwrap();
+    let none = fleet.write("none.yml", &BOOK.replace("{MAX}", "0"));
+    let some = fleet.write("some.yml", &BOOK.replace("{MAX}", "1"));
+    let inventory = fleet.inventory();
+    let seen = || ["h1", "h2", "h3"].map(|host| fleet.effects(host).len());
+
+    // The survey sees this one …
+    let open = fleet.path("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let state = format!("refit_state_dir: {}/refit\n", open.display());
+    std::fs::write(vars.join("h2.yml"), state).unwrap();
+    let mark = fleet.mark();
+    fleet
+        .refit(&["preflight", &none, "-i", &inventory])
+        .exits(1)
+        .says("h2: others may write to");
+    fleet
+        .run(&none, &[])
+        .exits(1)
+        .says("h2 cannot be used")
+        .says("nothing was touched");
+    assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
+    fleet.run(&some, &[]).exits(2);
+    assert_eq!(seen(), [1, 0, 1]);
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(2);
+    assert_eq!(seen(), [1, 0, 1]);
+
+    // … and the lock finds out about this one.
+    let state = fleet.path("file");
+    std::fs::write(&state, "").unwrap();
+    std::fs::write(vars.join("h2.yml"), format!("refit_state_dir: {}\n", state.display())).unwrap();
+    fleet
+        .run(&none, &[])
+        .exits(1)
+        .says("h2 cannot be used")
+        .says("nothing was touched");
+    assert_eq!(seen(), [1, 0, 1]);
+    fleet.run(&some, &[]).exits(2);
+    assert_eq!(seen(), [2, 0, 2]);
+    std::fs::remove_file(&state).unwrap();
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(0);
+    assert_eq!(seen(), [2, 1, 2]);
+}

@@ -20,6 +20,7 @@ use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase,
 use crate::id::{HostName, Phase, RunId};
 use crate::journal::{Journal, JournalError, Message, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
+use crate::secret::HIDDEN;
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// How far a session goes.
@@ -134,6 +135,11 @@ async fn begin(
     let mut loaded =
         plan::load(request.options, id.clone(), key, SecretUse::Read).map_err(|e| refuse(Session::refused(1, e)))?;
     *redactor = Some(loaded.redactor.clone());
+    if let Some(earlier) = &request.earlier {
+        let whole = |items: &[serde_json::Value]| !items.iter().any(|item| item.to_string().contains(HIDDEN));
+        let items = earlier.state.items.iter().filter(|(_, items)| whole(items));
+        loaded.items = items.map(|(path, items)| (path.clone(), items.clone())).collect();
+    }
     if let Some(required) = &loaded.playbook.requires_environment
         && request.environment.as_deref() != Some(required.value.as_str())
     {
@@ -243,21 +249,29 @@ async fn surveyed(
     lookout: &Lookout,
 ) -> Result<Session, Refusal> {
     let Surveyed {
-        survey,
+        mut survey,
         loaded,
         checked,
         hub,
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&checked, earlier.is_some());
-    if !problems.is_empty() {
+    let problems = survey.problems(&checked);
+    let unfit = survey.unfit(&checked, earlier.is_some());
+    if !problems.is_empty() || (mode == Mode::Preflight && !unfit.is_empty()) {
         let mut all = Diagnostics::default();
         problems
             .into_iter()
             .for_each(|text| all.push(Diagnostic::general(text)));
+        unfit
+            .iter()
+            .flat_map(|(host, why)| why.lines().map(move |line| format!("{host}: {line}")))
+            .for_each(|text| all.push(Diagnostic::general(text)));
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
+    }
+    for (host, why) in unfit {
+        survey.give_up(host, why).await;
     }
     let own = earlier.as_ref().map(|e| e.state.run.clone());
     // Locks that runs of this journal left when they were over: their hosts did not answer, or they were killed.
@@ -403,19 +417,8 @@ async fn surveyed(
         None => {
             events.push(Event::RunBegan(Box::new(began)));
             events.extend(attached(&controller, epoch, &takeover));
-            for (host, cause) in &survey.lost {
-                events.push(Event::HostLost {
-                    host: host.clone(),
-                    cause: cause.clone(),
-                });
-                if let Some(stage) = first_stage(&checked, host) {
-                    events.push(Event::HostDecided {
-                        host: host.clone(),
-                        stage,
-                        fate: Fate::Unreachable,
-                        reason: cause.clone(),
-                    });
-                }
+            for host in survey.lost.keys() {
+                events.extend(counted(&survey, &checked, host));
             }
         }
     }
@@ -436,7 +439,8 @@ async fn surveyed(
     );
     let outcome = drive(
         &run,
-        &survey,
+        &mut survey,
+        &checked,
         events,
         |host| takeover.is_some() || left.contains(host),
         lookout,
@@ -504,22 +508,43 @@ fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
 }
 
 /// ssh's own words, a line each, and what to do about it; without the frame of its banner.
-fn unreached(host: &HostName, cause: &str) -> Diagnostic {
+fn unreached(survey: &Survey, host: &HostName, cause: &str) -> Diagnostic {
+    let cannot = match survey.unfit.contains(host) {
+        true => "cannot be used",
+        false => "cannot be reached",
+    };
     let mut lines = cause
         .lines()
         .filter(|line| !line.chars().all(|c| c == '@'))
         .map(|line| line.trim_matches(['@', ' ', '\r']).to_owned());
     let first = lines.next().unwrap_or_default();
     lines.fold(
-        Diagnostic::general(format!("{host} cannot be reached: {first}")),
+        Diagnostic::general(format!("{host} {cannot}: {first}")),
         Diagnostic::help,
     )
 }
 
 fn lost_too(survey: &Survey, all: &mut Diagnostics) {
     for (host, cause) in &survey.lost {
-        all.push(unreached(host, cause));
+        all.push(unreached(survey, host, cause));
     }
+}
+
+/// A host that the run begins without: it is decided in the first stage that it belongs to.
+fn counted(survey: &Survey, checked: &Checked, host: &HostName) -> Vec<Event> {
+    let cause = survey.lost.get(host).cloned().unwrap_or_default();
+    let unfit = survey.unfit.contains(host);
+    let lost = (!unfit).then(|| Event::HostLost {
+        host: host.clone(),
+        cause: cause.clone(),
+    });
+    let decided = first_stage(checked, host).map(|stage| Event::HostDecided {
+        host: host.clone(),
+        stage,
+        fate: if unfit { Fate::Failed } else { Fate::Unreachable },
+        reason: cause.lines().collect::<Vec<_>>().join("; "),
+    });
+    lost.into_iter().chain(decided).collect()
 }
 
 fn first_stage(checked: &Checked, host: &HostName) -> Option<String> {
@@ -544,7 +569,7 @@ fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> 
             .count();
         if lost > stage.max_fail {
             over.push(format!(
-                "stage {} allows {} failed hosts, {lost} cannot be reached",
+                "stage {} allows {} failed hosts, {lost} cannot be reached or used",
                 stage.path, stage.max_fail
             ));
         }
@@ -555,7 +580,7 @@ fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> 
     }
     let mut all = Diagnostics::default();
     for (host, cause) in &survey.lost {
-        all.push(unreached(host, cause));
+        all.push(unreached(survey, host, cause));
     }
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
@@ -634,7 +659,8 @@ async fn close_earlier(
 /// Locks, stages, finally, verdict.
 async fn drive(
     run: &Run,
-    survey: &Survey,
+    survey: &mut Survey,
+    checked: &Checked,
     events: Vec<Event>,
     takeover: impl Fn(&HostName) -> bool,
     lookout: &Lookout,
@@ -650,7 +676,7 @@ async fn drive(
     };
     run.emit(events).await?;
     if !run.check_mode()
-        && let Err(session) = lock(run, survey, takeover).await?
+        && let Err(session) = lock(run, survey, checked, before.is_some(), takeover).await?
     {
         let ended = match before {
             None => Some((RunEnd::Refused, session.exit)),
@@ -749,12 +775,18 @@ const INBOX: Duration = Duration::from_millis(300);
 
 /// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
 /// one gets all and the other none.
-async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) -> Result<Result<(), Session>, Halt> {
+async fn lock(
+    run: &Run,
+    survey: &mut Survey,
+    checked: &Checked,
+    resumed: bool,
+    takeover: impl Fn(&HostName) -> bool,
+) -> Result<Result<(), Session>, Halt> {
     let who = controller_name();
-    let mut order: Vec<(&HostName, String)> = survey
+    let mut order: Vec<(HostName, String)> = survey
         .looks
         .iter()
-        .map(|(host, look)| (host, identity_text(&look.identity)))
+        .map(|(host, look)| (host.clone(), identity_text(&look.identity)))
         .collect();
     order.sort_by(|a, b| a.1.cmp(&b.1));
     let take = |host: HostName| {
@@ -767,15 +799,22 @@ async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) 
             Some((host, result))
         }
     };
+    let unusable = |result: &Result<_, LockError>| matches!(result, Err(LockError::StateDir(_) | LockError::Lost(_)));
     let mut taken = Vec::new();
     let mut results = Vec::new();
-    if let Some((first, _)) = order.first() {
-        results.extend(take((*first).clone()).await);
-        if results.iter().all(|(_, result)| result.is_ok()) {
-            let rest = order[1..].iter().map(|(host, _)| take((*host).clone()));
-            results.extend(join_all(rest).await.into_iter().flatten());
+    let mut rest = order.iter();
+    for (host, _) in rest.by_ref() {
+        results.extend(take(host.clone()).await);
+        // Of a host that cannot be locked at all nobody has the lock: the next one decides who is first.
+        if !results.last().is_some_and(|(_, result)| unusable(result)) {
+            break;
         }
     }
+    if results.iter().all(|(_, result)| result.is_ok() || unusable(result)) {
+        let rest = rest.map(|(host, _)| take(host.clone()));
+        results.extend(join_all(rest).await.into_iter().flatten());
+    }
+    let mut without = Vec::new();
     let mut refused = None;
     for (host, result) in results {
         match result {
@@ -788,8 +827,16 @@ async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) 
                     &["--takeover REASON takes the host over".into()],
                 )));
             }
-            Err(e) => refused = refused.or(Some(Session::because(1, format!("{host}: {e}"), &[]))),
+            Err(e) => {
+                survey
+                    .give_up(host.clone(), run.loaded.redactor.clean(&e.to_string()))
+                    .await;
+                without.push(host);
+            }
         }
+    }
+    if !without.is_empty() && !resumed && refused.is_none() {
+        refused = too_many_lost(checked, survey).err().map(|e| Session::refused(1, e));
     }
     if let Some(session) = refused {
         join_all(
@@ -806,6 +853,12 @@ async fn lock(run: &Run, survey: &Survey, takeover: impl Fn(&HostName) -> bool) 
         return Ok(Err(session));
     }
     let mut events = Vec::new();
+    if !resumed {
+        // A run that goes on finds out where it comes to them.
+        for host in &without {
+            events.extend(counted(survey, checked, host));
+        }
+    }
     for (host, held) in taken {
         if let Some(holder) = &held.taken_from {
             events.push(Event::Note {

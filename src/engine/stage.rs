@@ -71,6 +71,13 @@ pub(crate) fn stages<'a>(
                 Ok(instances) => instances,
                 Err(e) => return Ok(Flow::Broken(in_one_line(&e))),
             };
+            let path = plan::stage_path(stage, parent);
+            let known = instances.iter().all(|instance| instance.pending.is_empty());
+            if stage.for_each.is_some() && known && !run.state().items.contains_key(&path) {
+                let items = instances.iter().filter_map(|instance| instance.item.as_ref());
+                let items = items.map(|item| run.loaded.redactor.clean_value(item)).collect();
+                run.emit(vec![Event::Items { stage: path, items }]).await?;
+            }
             for instance in instances {
                 let deadline = Deadline::of(stage, around);
                 let flow = match &stage.body {

@@ -1,6 +1,6 @@
 //! What is there before anything is touched: every host connected and looked at, read-only.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -29,8 +29,10 @@ const SECRET_VARIABLES: [&str; 4] = [
 pub(crate) struct Survey {
     pub(crate) hosts: IndexMap<HostName, Arc<Host>>,
     pub(crate) looks: HashMap<HostName, Look>,
-    /// Hosts that could not be reached, with ssh's own words and what to do about it.
+    /// Hosts that could not be reached, with ssh's own words and what to do about it, or that are unfit, and why.
     pub(crate) lost: IndexMap<HostName, String>,
+    /// Those of them that answered.
+    pub(crate) unfit: HashSet<HostName>,
     pub(crate) notes: Vec<Diagnostic>,
 }
 
@@ -112,6 +114,7 @@ pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hu
         hosts: IndexMap::new(),
         looks: HashMap::new(),
         lost: IndexMap::new(),
+        unfit: HashSet::new(),
         notes,
     };
     for (name, target, seen) in looked {
@@ -188,8 +191,50 @@ impl Survey {
         known.collect()
     }
 
-    /// What makes a host unfit, each with the host's name: for preflight, and for a run before it begins.
-    pub(crate) fn problems(&self, checked: &Checked, resumed: bool) -> Vec<String> {
+    /// What is wrong with a host alone: no other is concerned.
+    pub(crate) fn unfit(&self, checked: &Checked, resumed: bool) -> IndexMap<HostName, String> {
+        let mut unfit = IndexMap::new();
+        for host in self.hosts.keys() {
+            let Some(look) = self.looks.get(host) else { continue };
+            let mut problems = look.state.problems.clone();
+            // A run that goes on may have sent its files already.
+            let size: u64 = checked
+                .artefacts
+                .iter()
+                .filter(|(_, hosts)| !resumed && hosts.contains(host))
+                .filter_map(|(path, _)| path.metadata().ok().filter(|m| m.is_file()))
+                .map(|meta| meta.len())
+                .sum();
+            // A file is on the host twice for a moment: as it arrives, and in its place.
+            if size > 0 && look.state.free < size * 2 {
+                problems.push(format!(
+                    "{} MiB are free at {}, the files of this run need {} MiB",
+                    look.state.free >> 20,
+                    look.state.path,
+                    (size * 2) >> 20
+                ));
+            }
+            if !problems.is_empty() {
+                unfit.insert(host.clone(), problems.join("\n"));
+            }
+        }
+        unfit
+    }
+
+    /// From here on the host counts as one that was not reached.
+    pub(crate) async fn give_up(&mut self, host: HostName, why: String) {
+        if let Some(on) = self.hosts.get(&host)
+            && let Some(link) = on.current().await
+        {
+            on.drop_link(&link).await;
+        }
+        self.looks.remove(&host);
+        self.unfit.insert(host.clone());
+        self.lost.insert(host, why);
+    }
+
+    /// What makes a run on these hosts impossible: what concerns several of them, or the files that are sent.
+    pub(crate) fn problems(&self, checked: &Checked) -> Vec<String> {
         let mut problems = Vec::new();
         let mut identities: HashMap<String, &HostName> = HashMap::new();
         for (name, look) in &self.looks {
@@ -199,7 +244,6 @@ impl Survey {
                     "{a} and {b} are one host (the same state folder on the same machine)"
                 ));
             }
-            problems.extend(look.state.problems.iter().map(|p| format!("{name}: {p}")));
         }
         let offset = |look: &Look| look.facts.clock - look.facts.controller_clock;
         let mut clocks: Vec<(i64, &HostName)> = self.looks.iter().map(|(n, l)| (offset(l), n)).collect();
@@ -227,28 +271,6 @@ impl Survey {
                         look.facts.machine
                     ));
                 }
-            }
-        }
-        for (host, look) in &self.looks {
-            // A run that goes on may have sent them already.
-            if resumed {
-                break;
-            }
-            let size: u64 = checked
-                .artefacts
-                .iter()
-                .filter(|(_, hosts)| hosts.contains(host))
-                .filter_map(|(path, _)| path.metadata().ok().filter(|m| m.is_file()))
-                .map(|meta| meta.len())
-                .sum();
-            // A file is on the host twice for a moment: as it arrives, and in its place.
-            if size > 0 && look.state.free < size * 2 {
-                problems.push(format!(
-                    "{host}: {} MiB are free at {}, the files of this run need {} MiB",
-                    look.state.free >> 20,
-                    look.state.path,
-                    (size * 2) >> 20
-                ));
             }
         }
         problems.sort();

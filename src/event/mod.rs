@@ -82,6 +82,11 @@ pub(crate) enum Event {
         title: String,
         hosts: Vec<HostName>,
     },
+    /// What a `for_each` goes over, before the first unit of it: a probe may say something else after a resume.
+    Items {
+        stage: String,
+        items: Vec<Value>,
+    },
     BatchBegan {
         stage: String,
         batch: usize,

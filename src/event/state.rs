@@ -107,6 +107,8 @@ pub(crate) struct RunState {
     pub(crate) units: IndexMap<Unit, UnitState>,
     pub(crate) hosts: IndexMap<HostName, HostState>,
     pub(crate) stages: IndexMap<String, StageState>,
+    /// What each `for_each` that was begun goes over, by its path without the index.
+    pub(crate) items: IndexMap<String, Vec<Value>>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -124,6 +126,7 @@ impl RunState {
             units: IndexMap::new(),
             hosts: IndexMap::new(),
             stages: IndexMap::new(),
+            items: IndexMap::new(),
             notes: Vec::new(),
         }
     }
@@ -312,6 +315,9 @@ impl RunState {
                 if let Some(state) = self.stages.get_mut(stage) {
                     state.end = None;
                 }
+            }
+            Event::Items { stage, items } => {
+                self.items.entry(stage.clone()).or_insert_with(|| items.clone());
             }
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),

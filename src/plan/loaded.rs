@@ -76,6 +76,8 @@ pub(crate) struct Loaded {
     pub(crate) errors: Diagnostics,
     /// Names that a step with a mistake may have bound.
     pub(crate) unknown: Arc<Layer>,
+    /// What each `for_each` goes over that the run began earlier: units are named by the index in it.
+    pub(crate) items: IndexMap<String, Vec<serde_json::Value>>,
 }
 
 impl Loaded {
@@ -219,6 +221,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         notes,
         errors,
         unknown: Arc::new(unknown.collect()),
+        items: IndexMap::new(),
         options,
         playbook,
         inventory,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::environment::remember;
 use super::loaded::{Loaded, pattern_error};
 use super::scope::Place;
 use crate::id::HostName;
@@ -24,6 +25,8 @@ pub(crate) struct Instance<'a> {
     pub(crate) hosts: Vec<HostName>,
     /// The pattern's hosts before limit and exclusions.
     pub(crate) matched: usize,
+    /// Its item, where it has a `for_each` itself.
+    pub(crate) item: Option<Value>,
     /// An enclosing `for_each` waits for these names.
     pub(crate) pending: Vec<String>,
 }
@@ -93,6 +96,14 @@ pub(crate) fn stage_hosts(
     })
 }
 
+/// The path of a stage, without the index of its own `for_each`.
+pub(crate) fn path(stage: &Stage, parent: Option<&Instance<'_>>) -> String {
+    match parent {
+        Some(parent) => format!("{}/{}", parent.path, stage.id),
+        None => stage.id.clone(),
+    }
+}
+
 /// One stage of the playbook as it will run: once, or once an item of its `for_each`.
 pub(crate) fn instances<'a>(
     loaded: &Arc<Loaded>,
@@ -109,10 +120,8 @@ pub(crate) fn instances<'a>(
     };
     let mut one = Instance {
         chain: parent.map(|p| p.chain.clone()).unwrap_or_default(),
-        path: match parent {
-            Some(parent) => format!("{}/{}", parent.path, stage.id),
-            None => stage.id.clone(),
-        },
+        path: path(stage, parent),
+        item: None,
         layers: parent.map(|p| p.layers.clone()).unwrap_or_default(),
         hosts: hosts.hosts,
         matched: hosts.matched,
@@ -126,9 +135,6 @@ pub(crate) fn instances<'a>(
         return Ok(vec![one]);
     };
     let name = stage.as_.as_ref().map_or("item", |name| &name.value).to_owned();
-    let rendered = loaded
-        .templates
-        .value(node, &common_scope(loaded, parent.or(Some(&one))))?;
     let with = |binding: Binding, index: &str| {
         let mut instance = one.clone();
         instance.path = format!("{}[{index}]", one.path);
@@ -138,6 +144,20 @@ pub(crate) fn instances<'a>(
         }
         instance
     };
+    let all = |items: &[Value]| {
+        let one = |(index, item): (usize, &Value)| Instance {
+            item: Some(item.clone()),
+            ..with(Binding::Data(item.clone()), &index.to_string())
+        };
+        items.iter().enumerate().map(one).collect()
+    };
+    if let Some(items) = loaded.items.get(&one.path) {
+        return Ok(all(items));
+    }
+    let rendered = loaded
+        .templates
+        .value(node, &common_scope(loaded, parent.or(Some(&one))))?;
+    remember(loaded, &rendered);
     if !rendered.pending.is_empty() {
         let mut instance = with(
             Binding::Pending(Pending {
@@ -151,11 +171,7 @@ pub(crate) fn instances<'a>(
         return Ok(vec![instance]);
     }
     match rendered.value {
-        Value::Array(items) => Ok(items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| with(Binding::Data(item), &index.to_string()))
-            .collect()),
+        Value::Array(items) => Ok(all(&items)),
         other => Err(Diagnostic::error(
             &node.span,
             format!("`for_each` takes a list, this gives {}", type_name(&other)),

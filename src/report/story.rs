@@ -159,6 +159,7 @@ impl Story {
             | Event::UnitBegan { .. }
             | Event::Answered { .. }
             | Event::Intent { .. }
+            | Event::Items { .. }
             | Event::Withdrawn { .. }
             | Event::Segment { .. } => Vec::new(),
         }
