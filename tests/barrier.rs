@@ -107,3 +107,44 @@ fn a_lost_host_is_decided_where_max_fail_allows_it() {
     assert_eq!(fleet.effects("h1"), ["one", "two"]);
     assert_eq!(fleet.effects("h2"), ["one"]);
 }
+
+/// A loop goes through all its items although one of them failed, and the host goes no further than that step.
+#[test]
+fn nothing_comes_after_a_loop_of_which_an_item_failed() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let book = fleet.write(
+        "loop.yml",
+        r#"
+hosts: fleet
+steps:
+  - id: each
+    shell: echo {{ item }} >> {{ host_root }}/effects; [ {{ item }} != bad ]
+    loop: [bad, good]
+  - id: after
+    shell: echo after >> {{ host_root }}/effects
+"#,
+    );
+    fleet.run(&book, &[]).exits(2);
+    assert_eq!(fleet.effects("h1"), ["bad", "good"]);
+    let staged = fleet.write(
+        "staged.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    steps:
+      - id: each
+        shell: echo {{ item }} >> {{ host_root }}/effects; [ {{ item }} != bad ]
+        loop: [bad, good]
+      - id: after
+        shell: echo after >> {{ host_root }}/effects
+        register: after
+    rollback:
+      - shell: echo back >> {{ host_root }}/effects
+      - shell: echo undone >> {{ host_root }}/effects
+        when: after is defined and after is changed
+"#,
+    );
+    fleet.run(&staged, &[]).exits(3);
+    assert_eq!(fleet.effects("h1"), ["bad", "good", "bad", "good", "back"]);
+}

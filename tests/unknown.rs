@@ -27,8 +27,14 @@ stages:
 
 /// Runs it on two hosts and kills the job of h1, supervisor and payload, while it runs.
 fn interrupted(fleet: &Fleet, more: &str) -> (String, crate::fleet::Ended) {
-    let playbook = fleet.write("unknown.yml", &STEP.replace("{MORE}", more));
     std::fs::write(fleet.root("h2").join("quick"), "").unwrap();
+    let child = killed(fleet, more);
+    let ended = finish(child, Instant::now());
+    (fleet.last_run(), ended)
+}
+
+fn killed(fleet: &Fleet, more: &str) -> std::process::Child {
+    let playbook = fleet.write("unknown.yml", &STEP.replace("{MORE}", more));
     let child = fleet.spawn_run(&playbook, &[]);
     until("the step runs", || fleet.read("h1", "pid").ends_with('\n'));
     std::fs::write(fleet.root("h1").join("quick"), "").unwrap();
@@ -47,8 +53,23 @@ fn interrupted(fleet: &Fleet, more: &str) -> (String, crate::fleet::Ended) {
     // The supervisor first: it must not live to see the payload's end.
     kill(supervisor);
     crate::fleet::kill_tree(payload);
-    let ended = finish(child, Instant::now());
-    (fleet.last_run(), ended)
+    child
+}
+
+#[test]
+fn nobody_decides_while_the_controller_lives() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let child = killed(&fleet, "");
+    let run = fleet.last_run();
+    until("h1 is known to be unknown", || {
+        fleet.outcomes(&run).contains(&("one/a@h1".into(), "unknown".into()))
+    });
+    let decide = ["resolve", &run, "one/a@h1", "--as", "done", "--reason", "it is there"];
+    fleet.refit(&decide).exits(7).says("alive");
+    crate::fleet::kill_tree(child.id());
+    finish(child, Instant::now()).exits(1009);
+    fleet.refit(&decide).exits(0);
+    crate::fleet::kill_tree(fleet.read("h2", "pid").trim().parse().unwrap());
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) async fn abort(common: &Common, verb: Abort) -> u8 {
         }
         Err(e) => {
             super::complain(&format!("error: {e}"));
-            5
+            e.exit()
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::yaml::Diagnostic;
 
 /// Show an inventory as `ansible-inventory` would
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["list", "host", "hosts"]))]
 pub(super) struct InventoryVerb {
     /// An inventory: a file, a folder, or `a,b,`

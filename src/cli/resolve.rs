@@ -41,7 +41,7 @@ pub(super) async fn resolve(common: &Common, verb: Resolve) -> u8 {
         }
         Err(e) => {
             super::complain(&format!("error: {e}"));
-            5
+            e.exit()
         }
     }
 }

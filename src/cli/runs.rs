@@ -54,12 +54,13 @@ async fn list(reader: &Reader, output: Format) -> Result<(), JournalError> {
     for run in runs {
         let exit = run.exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
         super::tell(&format!(
-            "{}  {}  {}{exit}  {}  on {} hosts",
+            "{}  {}  {}{exit}  {}  on {} host{}",
             run.run,
             run.started.strftime("%Y-%m-%d %H:%M:%S"),
             run.state,
             run.name,
-            run.hosts.len()
+            run.hosts.len(),
+            if run.hosts.len() == 1 { "" } else { "s" },
         ));
     }
     Ok(())

@@ -18,7 +18,16 @@ enum SchemaVerb {
     /// Every statement that an update would run
     Plan(One),
     /// Update it: a run of one step
-    Update(One),
+    Update(Update),
+}
+
+#[derive(Debug, Args)]
+struct Update {
+    #[command(flatten)]
+    one: One,
+    /// The name of a protected environment, instead of typing it
+    #[arg(long, value_name = "ENV")]
+    yes: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -34,17 +43,15 @@ struct One {
     /// The target version (else that of the playbook's own step)
     #[arg(long, value_name = "V")]
     to: Option<String>,
-    /// The name of a protected environment, instead of typing it (update)
-    #[arg(long, value_name = "ENV")]
-    yes: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
 }
 
 pub(super) async fn schema(common: &Common, verb: Schema) -> u8 {
-    let (one, mode) = match verb.verb {
-        SchemaVerb::Status(one) | SchemaVerb::Plan(one) => (one, Mode::Check),
-        SchemaVerb::Update(one) => (one, Mode::Run),
+    let (one, mode, status, yes) = match verb.verb {
+        SchemaVerb::Status(one) => (one, Mode::Check, true, None),
+        SchemaVerb::Plan(one) => (one, Mode::Check, false, None),
+        SchemaVerb::Update(update) => (update.one, Mode::Run, false, update.yes),
     };
     let here = match Here::find() {
         Ok(here) => here,
@@ -58,20 +65,22 @@ pub(super) async fn schema(common: &Common, verb: Schema) -> u8 {
         database: one.database,
         dir: one.dir.map(|dir| here.folder.join(dir).display().to_string()),
         to: one.to,
+        status,
     });
     options.check = mode == Mode::Check;
     options.diff = options.check;
     let environment = here.environment(&options.sources);
-    if let (Some((name, true)), Mode::Run) = (&environment, mode)
-        && let Err(code) = super::run::confirm(name, one.yes.as_deref())
+    if let (Some((name, true)), Mode::Run) = (&environment, &mode)
+        && let Err(code) = super::run::confirm(name, yes.as_deref())
     {
         return code;
     }
+    let environment = environment.map(|(name, _)| name);
     let request = Request {
         mode,
         options,
         journal: here.journal(common),
-        environment: environment.map(|(name, _)| name),
+        environment,
         takeover: None,
         earlier: None,
         watchers: super::run::watchers(one.output, true),

@@ -211,7 +211,7 @@ fn unknown_key_hint(printed: &str, address: &str) -> String {
         None => (name, String::new()),
     };
     format!(
-        "check the fingerprint that `ssh {port}{host}` shows and accept it there, or run: ssh-keyscan {port}{host} >> ~/.ssh/known_hosts"
+        "check the fingerprint that `ssh {port}{host}` shows and accept it there, or run: ssh-keyscan {port}{host} >> ~/.ssh/known_hosts (or the UserKnownHostsFile that is set for it)"
     )
 }
 

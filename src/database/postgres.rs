@@ -21,7 +21,6 @@ pub(crate) struct Session {
 pub(crate) struct Server {
     /// `15.18 (Debian …)`.
     pub(crate) version: String,
-    pub(crate) major: u32,
 }
 
 impl Session {
@@ -118,12 +117,7 @@ impl Session {
             .value("SELECT current_setting('server_version')", &[])
             .await?
             .unwrap_or_default();
-        let major = version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse().ok())
-            .unwrap_or(0);
-        Ok(Server { version, major })
+        Ok(Server { version })
     }
 
     /// Refuses what a change must not go to: a standby, a read-only user, a pooler of transactions.

@@ -349,10 +349,15 @@ impl Walk<'_> {
             // What only reads and waits changes nothing, and is not waited for.
             return action.check(&driver).await.map(|verdict| {
                 let waited = matches!(verdict, Verdict::Same(_));
+                let done = from_verdict(verdict);
                 Done {
                     changed: false,
-                    message: (!waited).then(|| "not waited for in check mode".to_owned()),
-                    ..from_verdict(verdict)
+                    message: if waited {
+                        done.message
+                    } else {
+                        Some("not waited for in check mode".to_owned())
+                    },
+                    ..done
                 }
             });
         }
@@ -480,9 +485,9 @@ fn from_verdict(verdict: Verdict) -> Done {
     match verdict {
         Verdict::Same(result) => Done {
             changed: false,
+            message: result.get("msg").and_then(Value::as_str).map(str::to_owned),
             result,
             diff: None,
-            message: None,
         },
         Verdict::Differs { predicted, diff } => Done {
             changed: true,
@@ -567,17 +572,21 @@ impl Reading for Driver<'_> {
     fn ask<'a>(&'a self, prompt: &'a str, hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move {
             let clean = |text: &str| self.run.loaded.redactor.clean(text);
+            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
+            if !self.run.terminal {
+                return Err(waiting());
+            }
             self.run.show(Event::Asked {
                 unit: self.unit.clone(),
-                text: clean(prompt),
+                prompt: clean(prompt),
             });
-            // So that the story's last lines stand there before what is typed.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let waiting = || Failure::paused(format!("waiting for a person: {}", clean(prompt)));
             let answer = tokio::select! {
                 answer = super::ask::line(hidden) => answer,
-                () = self.run.stop.cancelled() => return Err(waiting()),
+                () = self.run.stop.cancelled() => Ok(None),
             };
+            self.run.show(Event::Answered {
+                unit: self.unit.clone(),
+            });
             let answer = answer
                 .map_err(|e| Failure::new(format!("cannot read from the terminal: {e}")))?
                 .ok_or_else(waiting)?;

@@ -2,6 +2,7 @@
 
 use super::stage::Flow;
 use crate::event::{Fate, Outcome, RunEnd, RunState, UnitStatus};
+use crate::id::Phase;
 
 /// What the whole run came to. `signal` is 130 or 143 when a person stopped it.
 pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (RunEnd, u8) {
@@ -29,6 +30,21 @@ pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (Run
         Flow::Paused(_) => return (RunEnd::Paused, 6),
         Flow::Unknown => return (RunEnd::Unknown, 4),
         Flow::On | Flow::Failed | Flow::Broken(_) => {}
+    }
+    // Cleaning up is a part of the run: what failed there is not called done.
+    let unclean = state.units.iter().any(|(unit, known)| {
+        unit.phase == Phase::Finally
+            && matches!(
+                &known.status,
+                UnitStatus::Ended {
+                    outcome: Outcome::Failed | Outcome::Unreachable,
+                    ignored: false,
+                    ..
+                }
+            )
+    });
+    if unclean {
+        return (RunEnd::Failed, 2);
     }
     let failed = fates().filter(|fate| *fate != Fate::Excluded).count();
     let back = fates().filter(|fate| *fate == Fate::RolledBack).count();

@@ -137,9 +137,14 @@ impl Host {
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
         if !run.check_mode() && run.journal.is_some() {
             let who = controller_name();
-            self.lock(&link, &run.id, run.epoch, &who, false)
-                .await
-                .map_err(|e| Away(format!("reconnected, but {e}")))?;
+            self.lock(&link, &run.id, run.epoch, &who, false).await.map_err(|e| {
+                if matches!(e, LockError::HeldBy(_) | LockError::Stale { .. }) {
+                    let own = run.hosts.iter().find(|(_, host)| std::ptr::eq(host.as_ref(), self));
+                    let name = own.map_or("a host", |(name, _)| name.as_str());
+                    run.put_out(format!("{name}: {e}"));
+                }
+                Away(format!("reconnected, but {e}"))
+            })?;
         }
         let link = Arc::new(link);
         *slot = Some(Arc::clone(&link));

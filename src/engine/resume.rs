@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::connection::{Hub, Target};
 use crate::event::{Digests, Event, Fate, Outcome, RunEnd, RunPhase, RunState, UnitStatus};
 use crate::id::{HostName, RunId, Unit};
-use crate::journal::{FindError, Journal, JournalError, Reader, this_controller};
+use crate::journal::{FindError, Journal, JournalError, Message, Reader, this_controller};
 use crate::plan::{self, Options, SecretUse};
 
 /// The history of a run that is taken up again.
@@ -240,30 +240,30 @@ async fn stop_living(
     state: &RunState,
     reason: &str,
 ) -> Result<Result<Vec<String>, String>, JournalError> {
-    let pid = state
-        .controller
-        .as_ref()
-        .and_then(|c| i32::try_from(c.pid).ok())
-        .and_then(rustix::process::Pid::from_raw);
-    let Some(pid) = pid else {
-        return Ok(Err("its controller has no process id".into()));
-    };
-    if let Err(e) = rustix::process::kill_process(pid, rustix::process::Signal::TERM) {
-        return Ok(Err(format!(
-            "its controller (pid {}) cannot be asked to stop: {e}",
-            pid.as_raw_nonzero()
-        )));
-    }
     let controller = this_controller();
+    let message = Message::Abort {
+        who: controller.user.clone(),
+        reason: reason.to_owned(),
+    };
+    journal.post(run, message).await?;
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let now = RunState::fold(run.clone(), &journal.records(run).await?);
+        if now.phase == RunPhase::Closed {
+            return Ok(Ok(vec![
+                "its controller stopped after what was running".to_owned(),
+                format!("run {run} is closed"),
+            ]));
+        }
         if state.controller.as_ref().is_some_and(crate::journal::lives) {
             continue;
         }
-        let now = RunState::fold(run.clone(), &journal.records(run).await?);
+        // It was killed, or ended by itself, before it read the message.
+        if matches!(now.phase, RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _)) {
+            return Ok(Err(format!("run {run} has ended by itself; there is nothing to abort")));
+        }
         let epoch = journal.attach(run, &controller, 0).await?;
-        let mut lines = vec!["its controller stopped after what was running".to_owned()];
-        lines.extend(free(run, epoch, &now).await);
+        let mut lines = free(run, epoch, &now).await;
         journal
             .append(
                 run,
@@ -290,7 +290,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
         ..Options::default()
     };
     let failed = |text: String| vec![format!("the locks on its hosts stay: {text}")];
-    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Placeholder) {
+    let loaded = match plan::load(options, run.clone(), [0; 32], SecretUse::Read) {
         Ok(loaded) => Arc::new(loaded),
         Err(e) => return failed(super::steps::in_one_line(&e)),
     };

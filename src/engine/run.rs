@@ -1,7 +1,7 @@
 //! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ use crate::plan::Loaded;
 pub(crate) enum Halt {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Another run, or another controller of this one, has a host: this controller does nothing more, anywhere.
+    #[error("{0}")]
+    PutOut(String),
 }
 
 pub(crate) struct Run {
@@ -35,6 +38,10 @@ pub(crate) struct Run {
     pub(crate) detach: CancellationToken,
     /// Can a person be asked?
     pub(crate) terminal: bool,
+    /// Somebody closed the run from another terminal: who, and why.
+    pub(crate) aborted: OnceLock<(String, String)>,
+    /// Cancelled when this controller was put out; the text says by whom.
+    out: (CancellationToken, Mutex<String>),
     state: Mutex<RunState>,
     watchers: Mutex<Vec<Box<dyn Watch>>>,
 }
@@ -67,6 +74,8 @@ impl Run {
             stop,
             detach,
             terminal,
+            aborted: OnceLock::new(),
+            out: Default::default(),
             state: Mutex::new(state),
             watchers: Mutex::new(watchers),
         }
@@ -89,6 +98,27 @@ impl Run {
         self.stop.is_cancelled()
     }
 
+    /// A host belongs to somebody else now. Nothing that this controller believes of it is written any more: what
+    /// was announced stays open, for whoever takes the run up.
+    pub(crate) fn put_out(&self, why: String) {
+        let mut text = self.out.1.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if !self.out.0.is_cancelled() {
+            *text = why;
+            self.out.0.cancel();
+        }
+    }
+
+    fn is_out(&self) -> Halt {
+        let text = self.out.1.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Halt::PutOut(text.clone())
+    }
+
+    /// Waits for `put_out`.
+    pub(crate) async fn outed(&self) -> Halt {
+        self.out.0.cancelled().await;
+        self.is_out()
+    }
+
     pub(crate) fn host(&self, name: &HostName) -> Option<Arc<Host>> {
         self.hosts.get(name).cloned()
     }
@@ -97,6 +127,9 @@ impl Run {
     pub(crate) async fn emit(&self, events: Vec<Event>) -> Result<(), Halt> {
         if events.is_empty() {
             return Ok(());
+        }
+        if self.out.0.is_cancelled() {
+            return Err(self.is_out());
         }
         debug_assert!(
             !events.iter().any(Event::passing),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -17,7 +18,7 @@ use super::survey::{Survey, survey};
 use crate::connection::{Hub, LockError};
 use crate::event::{Controller, Digests, Event, Fate, RunBegan, RunEnd, RunPhase, RunState, Watch};
 use crate::id::{HostName, Phase, RunId};
-use crate::journal::{Journal, JournalError, this_controller};
+use crate::journal::{Journal, JournalError, Message, this_controller};
 use crate::plan::{self, Checked, Loaded, Options, SecretUse};
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -87,12 +88,7 @@ impl Session {
     }
 
     fn journal(error: &JournalError) -> Session {
-        let exit = if matches!(error, JournalError::Alive { .. }) {
-            7
-        } else {
-            5
-        };
-        Session::because(exit, error.to_string(), &[])
+        Session::because(error.exit(), error.to_string(), &[])
     }
 }
 
@@ -217,7 +213,10 @@ async fn in_the_way(
         let id = &run.run;
         return Err(Session::because(
             7,
-            format!("run {id} ({}) is {} on these hosts and in the way", run.name, run.state),
+            format!(
+                "run {id} ({}) on these hosts is unfinished ({}) and in the way",
+                run.name, run.state
+            ),
             &[
                 format!("refit resume {id}            go on with it"),
                 format!("refit abort {id} --reason R  close it"),
@@ -251,7 +250,7 @@ async fn surveyed(
         mut texts,
     } = surveyed;
     let refuse = |session: Session| Box::new(session);
-    let problems = survey.problems(&checked);
+    let problems = survey.problems(&checked, earlier.is_some());
     if !problems.is_empty() {
         let mut all = Diagnostics::default();
         problems
@@ -456,6 +455,18 @@ async fn surveyed(
             ..session
         },
         Err(Halt::Journal(e)) => Session::journal(&e),
+        Err(Halt::PutOut(text)) => Session::because(
+            7,
+            format!("{text}; this controller stops"),
+            &[
+                "what was running goes on on its hosts, and nothing more is begun".to_owned(),
+                format!(
+                    "refit resume {}            go on with it, when the host is free again",
+                    run.id
+                ),
+                format!("refit abort {} --reason R  close it", run.id),
+            ],
+        ),
     };
     let hub = Arc::clone(&run.hub);
     drop(run);
@@ -492,9 +503,22 @@ fn locked(host: &HostName, holder: &crate::connection::Holder) -> Session {
     )
 }
 
+/// ssh's own words, a line each, and what to do about it; without the frame of its banner.
+fn unreached(host: &HostName, cause: &str) -> Diagnostic {
+    let mut lines = cause
+        .lines()
+        .filter(|line| !line.chars().all(|c| c == '@'))
+        .map(|line| line.trim_matches(['@', ' ', '\r']).to_owned());
+    let first = lines.next().unwrap_or_default();
+    lines.fold(
+        Diagnostic::general(format!("{host} cannot be reached: {first}")),
+        Diagnostic::help,
+    )
+}
+
 fn lost_too(survey: &Survey, all: &mut Diagnostics) {
     for (host, cause) in &survey.lost {
-        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+        all.push(unreached(host, cause));
     }
 }
 
@@ -531,7 +555,7 @@ fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Diagnostics> 
     }
     let mut all = Diagnostics::default();
     for (host, cause) in &survey.lost {
-        all.push(Diagnostic::general(format!("{host} cannot be reached: {cause}")));
+        all.push(unreached(host, cause));
     }
     for text in over {
         all.push(Diagnostic::general(text).help("nothing was touched; `--exclude HOST --reason R` leaves a host out"));
@@ -619,6 +643,11 @@ async fn drive(
         let state = run.state();
         state.began.as_ref().map(|_| state.phase)
     };
+    // What was said to an earlier controller of this run is not for this one.
+    let heard = match &run.journal {
+        Some(journal) => journal.inbox(&run.id, 0).await?.last().map_or(0, |(id, _)| *id),
+        None => 0,
+    };
     run.emit(events).await?;
     if !run.check_mode()
         && let Err(session) = lock(run, survey, takeover).await?
@@ -656,6 +685,8 @@ async fn drive(
     let flow = tokio::select! {
         flow = work => flow?,
         () = lookout.detach.cancelled() => Flow::Stopped,
+        halt = listen(run, heard) => return Err(halt),
+        halt = run.outed() => return Err(halt),
     };
     let (how, exit) = verdict(&run.state(), &flow, lookout.code());
     if let Flow::Paused(text) = &flow {
@@ -666,7 +697,7 @@ async fn drive(
     }
     // Before the end is written: a run that is over holds no lock, wherever its controller is killed.
     if !run.check_mode() && !lookout.detach.is_cancelled() {
-        let over = matches!(how, RunEnd::Done | RunEnd::Failed);
+        let over = matches!(how, RunEnd::Done | RunEnd::Failed) || run.aborted.get().is_some();
         join_all(run.hosts.values().map(|host| async move {
             host.flush().await;
             if over && let Some(link) = host.current().await {
@@ -675,9 +706,46 @@ async fn drive(
         }))
         .await;
     }
-    run.emit(vec![Event::RunEnded { how, exit }]).await?;
+    let mut last = Vec::new();
+    if let Some((who, reason)) = run.aborted.get() {
+        last.push(Event::Note {
+            text: run
+                .loaded
+                .redactor
+                .clean(&format!("closed by {who} with `refit abort`: {reason}")),
+        });
+    }
+    last.push(Event::RunEnded { how, exit });
+    last.extend(run.aborted.get().map(|(who, reason)| Event::RunClosed {
+        who: who.clone(),
+        reason: reason.clone(),
+    }));
+    run.emit(last).await?;
     Ok(Ok(exit))
 }
+
+/// Takes messages from other terminals. Gives only the error that ends the run.
+async fn listen(run: &Run, mut heard: i64) -> Halt {
+    let Some(journal) = &run.journal else {
+        return std::future::pending().await;
+    };
+    loop {
+        match journal.inbox(&run.id, heard).await {
+            Ok(messages) => {
+                for (id, Message::Abort { who, reason }) in messages {
+                    heard = id;
+                    let _ = run.aborted.set((who, reason));
+                    run.stop.cancel();
+                }
+            }
+            Err(e) => return e.into(),
+        }
+        tokio::time::sleep(INBOX).await;
+    }
+}
+
+/// Between two looks into the inbox.
+const INBOX: Duration = Duration::from_millis(300);
 
 /// Takes the lock of every host that answers: first the one with the smallest identity, so that of two controllers
 /// one gets all and the other none.

@@ -235,11 +235,17 @@ impl<'a> Walk<'a> {
         let loaded = &self.run.loaded;
         let mut frame: Vec<FrameUnit<'a>> = Vec::new();
         let mut account: Option<(HostName, Option<String>)> = None;
+        let before = loaded.live.layer(host);
         'steps: for (index, step) in steps.iter().enumerate() {
             if index > 0 && alone(step) {
                 break;
             }
             let Ok(units) = self.units(host, step) else { break };
+            // Its other units are run, as Ansible runs the rest of a loop; nothing after it is.
+            let failed = units.iter().any(|(unit, _)| {
+                done.get(unit)
+                    .is_some_and(|reg| reg.outcome == Outcome::Failed && !reg.ignored)
+            });
             for (unit, item) in units.into_iter().filter(|(unit, _)| !done.contains_key(unit)) {
                 if frame.len() >= FRAME || self.run.state().units.get(&unit).is_some_and(|u| u.open().is_some()) {
                     break 'steps;
@@ -267,6 +273,9 @@ impl<'a> Walk<'a> {
                 let item = item.filter(|(_, secret)| !secret).map(|(value, _)| value);
                 frame.push(FrameUnit { unit, step, item, what });
             }
+            if failed {
+                break;
+            }
             if let Some(register) = &step.register {
                 // Until the frame is through, later steps that name it wait for it.
                 let pending = Binding::Pending(Pending {
@@ -277,7 +286,8 @@ impl<'a> Walk<'a> {
                 loaded.live.bind(host, &register.value, pending);
             }
         }
-        // A frame of skips alone needs no host, and one unit alone gains nothing from it.
+        // A step that is not reached after all leaves no register.
+        loaded.live.set(host, before);
         frame
     }
 
@@ -511,7 +521,7 @@ fn register_binding(step: &Step, regs: &[&Reg], units: &[Planned]) -> Binding {
         "results": results,
         "changed": regs.iter().any(|reg| reg.outcome == Outcome::Changed),
         "failed": regs.iter().any(|reg| reg.outcome == Outcome::Failed),
-        "skipped": !regs.is_empty() && regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
+        "skipped": regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
         "msg": "all items completed",
     }))
 }

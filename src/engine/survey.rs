@@ -189,7 +189,7 @@ impl Survey {
     }
 
     /// What makes a host unfit, each with the host's name: for preflight, and for a run before it begins.
-    pub(crate) fn problems(&self, checked: &Checked) -> Vec<String> {
+    pub(crate) fn problems(&self, checked: &Checked, resumed: bool) -> Vec<String> {
         let mut problems = Vec::new();
         let mut identities: HashMap<String, &HostName> = HashMap::new();
         for (name, look) in &self.looks {
@@ -230,6 +230,10 @@ impl Survey {
             }
         }
         for (host, look) in &self.looks {
+            // A run that goes on may have sent them already.
+            if resumed {
+                break;
+            }
             let size: u64 = checked
                 .artefacts
                 .iter()

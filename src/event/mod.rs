@@ -108,7 +108,11 @@ pub(crate) enum Event {
     /// Shown, not journalled: a person at the terminal is asked for a line, and nothing else may be drawn meanwhile.
     Asked {
         unit: Unit,
-        text: String,
+        prompt: String,
+    },
+    /// Shown, not journalled: the line was read, or is not waited for any more.
+    Answered {
+        unit: Unit,
     },
     /// Committed before the first byte of an attempt leaves.
     Intent {
@@ -201,6 +205,9 @@ pub(crate) struct OneSchema {
     /// Absolute.
     pub(crate) dir: Option<String>,
     pub(crate) to: Option<String>,
+    /// Only look at what is there.
+    #[serde(default)]
+    pub(crate) status: bool,
 }
 
 /// What the recipe consists of: the whole's digest, and each part's, to name what changed.
@@ -302,7 +309,7 @@ impl Event {
     pub(crate) fn passing(&self) -> bool {
         matches!(
             self,
-            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. }
+            Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } | Event::Answered { .. }
         )
     }
 }

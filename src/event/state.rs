@@ -54,6 +54,7 @@ impl UnitState {
     fn counted(&self) -> Option<Outcome> {
         match &self.status {
             UnitStatus::Ended { outcome, .. } => Some(*outcome),
+            UnitStatus::Decided(true) => Some(Outcome::Changed),
             _ => None,
         }
     }
@@ -263,6 +264,9 @@ impl RunState {
                     let counts = &mut self.host(&unit.host).counts;
                     counts[outcome as usize] = counts[outcome as usize].saturating_sub(1);
                 }
+                if *done {
+                    self.host(&unit.host).counts[Outcome::Changed as usize] += 1;
+                }
                 self.unit(unit).status = UnitStatus::Decided(*done);
             }
             Event::HostDecided {
@@ -312,7 +316,11 @@ impl RunState {
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,
-            Event::BatchBegan { .. } | Event::UnitBegan { .. } | Event::Progress { .. } | Event::Asked { .. } => {}
+            Event::BatchBegan { .. }
+            | Event::UnitBegan { .. }
+            | Event::Progress { .. }
+            | Event::Asked { .. }
+            | Event::Answered { .. } => {}
         }
     }
 }

@@ -37,6 +37,14 @@ pub(crate) enum JournalError {
 }
 
 impl JournalError {
+    /// Exit code of a verb that it ends.
+    pub(crate) fn exit(&self) -> u8 {
+        match self {
+            JournalError::Alive { .. } | JournalError::Superseded { .. } => 7,
+            _ => 5,
+        }
+    }
+
     pub(super) fn open(path: &Path, what: impl std::fmt::Display) -> JournalError {
         JournalError::Open {
             path: path.to_owned(),

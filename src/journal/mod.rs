@@ -11,6 +11,7 @@
 
 mod controller;
 mod error;
+mod inbox;
 mod open;
 mod reader;
 mod writer;
@@ -20,6 +21,7 @@ mod tests;
 
 pub(crate) use controller::{lives, this_controller};
 pub(crate) use error::{FindError, JournalError};
+pub(crate) use inbox::Message;
 pub(crate) use reader::Reader;
 
 use std::ops::Deref;
@@ -118,6 +120,17 @@ impl Journal {
             run: run.clone(),
             epoch,
             events,
+            answer,
+        })?;
+        answered.await.map_err(|_| JournalError::Gone)?
+    }
+
+    /// Leaves a message for the controller of a run, which looks a few times a second. Resolves after the commit.
+    pub(crate) async fn post(&self, run: &RunId, message: Message) -> Result<(), JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Post {
+            run: run.clone(),
+            message,
             answer,
         })?;
         answered.await.map_err(|_| JournalError::Gone)?

@@ -33,6 +33,7 @@ CREATE INDEX run_open ON run(phase) WHERE phase <> 'done' AND phase <> 'closed' 
 CREATE TABLE event(
   run TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL, epoch INTEGER NOT NULL, body TEXT NOT NULL,
   PRIMARY KEY(run, seq)) WITHOUT ROWID;
+CREATE TABLE inbox(id INTEGER PRIMARY KEY, run TEXT NOT NULL, at TEXT NOT NULL, body TEXT NOT NULL);
 "];
 
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), JournalError> {

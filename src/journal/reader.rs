@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
+use super::Message;
 use super::{FindError, JournalError};
 use crate::event::{Controller, Record};
 use crate::id::{HostName, RunId};
@@ -152,6 +153,19 @@ impl Reader {
         }
         open.retain(|summary| met.iter().any(|run| run == summary.run.as_str()));
         Ok(open)
+    }
+
+    /// Messages to the controller of a run after this one, oldest first, each with its place.
+    pub(crate) async fn inbox(&self, run: &RunId, after: i64) -> Result<Vec<(i64, Message)>, JournalError> {
+        let Some(pool) = &self.pool else { return Ok(Vec::new()) };
+        let rows = sqlx::query("SELECT id, body FROM inbox WHERE run=? AND id>? ORDER BY id")
+            .bind(run.as_str())
+            .bind(after)
+            .fetch_all(pool)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("id")?, serde_json::from_str(row.try_get("body")?)?)))
+            .collect()
     }
 
     /// The key under which secrets stand in digests: 32 random bytes, made with the journal. Zeros where there is no

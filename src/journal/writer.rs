@@ -4,6 +4,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::JournalError;
+use super::Message;
 use crate::event::{Controller, Event, Record, RunEnd};
 use crate::id::RunId;
 
@@ -21,6 +22,11 @@ pub(super) enum Request {
         events: Vec<Event>,
         answer: oneshot::Sender<Result<Vec<Record>, JournalError>>,
     },
+    Post {
+        run: RunId,
+        message: Message,
+        answer: oneshot::Sender<Result<(), JournalError>>,
+    },
 }
 
 /// An answer that waits for the commit.
@@ -30,6 +36,7 @@ enum Answer {
         oneshot::Sender<Result<Vec<Record>, JournalError>>,
         Result<Vec<Record>, JournalError>,
     ),
+    Post(oneshot::Sender<Result<(), JournalError>>),
 }
 
 impl Answer {
@@ -38,6 +45,8 @@ impl Answer {
         match (self, failed) {
             (Answer::Lease(to, result), None) => drop(to.send(result)),
             (Answer::Append(to, result), None) => drop(to.send(result)),
+            (Answer::Post(to), None) => drop(to.send(Ok(()))),
+            (Answer::Post(to), Some(e)) => drop(to.send(Err(e.clone()))),
             (Answer::Lease(to, _), Some(e)) => drop(to.send(Err(e.clone()))),
             (Answer::Append(to, _), Some(e)) => drop(to.send(Err(e.clone()))),
         }
@@ -65,6 +74,7 @@ pub(super) async fn write(mut db: SqliteConnection, mut inbox: mpsc::UnboundedRe
             match request {
                 Request::Lease { answer, .. } => drop(answer.send(Err(error))),
                 Request::Append { answer, .. } => drop(answer.send(Err(error))),
+                Request::Post { answer, .. } => drop(answer.send(Err(error))),
             }
         }
     }
@@ -105,6 +115,15 @@ async fn commit(
                 appended |= own.is_ok();
                 answers.push(Answer::Append(answer, own));
                 fatal?;
+            }
+            Request::Post { run, message, answer } => {
+                answers.push(Answer::Post(answer));
+                sqlx::query("INSERT INTO inbox(run, at, body) VALUES(?,?,?)")
+                    .bind(run.as_str().to_owned())
+                    .bind(jiff::Timestamp::now().to_string())
+                    .bind(serde_json::to_string(&message)?)
+                    .execute(&mut *transaction)
+                    .await?;
             }
         }
     }

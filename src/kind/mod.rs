@@ -37,6 +37,11 @@ list::kinds! {
     command shell script copy template file stat http service swap backup schema health set debug assert fail pause
 }
 
+/// Looks at a schema, for `refit schema status`; no word of a playbook.
+pub(crate) fn schema_status() -> &'static dyn Kind {
+    &schema::STATUS
+}
+
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;

@@ -159,6 +159,118 @@ impl Kind for Schema {
     }
 }
 
+/// `refit schema status`: only looks. It stands in no playbook.
+pub(super) struct Status;
+pub(super) static STATUS: Status = Status;
+
+const STATUS_PARAMS: &[Param] = &[
+    Param::required("database", Ty::Text, "name of one of the playbook's `databases`"),
+    Param::new("dir", Ty::File, "folder on the controller that holds v1.0, v1.1 …"),
+    Param::new(
+        "to",
+        Ty::Version,
+        "the version that it is compared with; default the newest",
+    ),
+];
+
+struct Look {
+    database: Arc<Database>,
+    dir: Option<PathBuf>,
+    to: Option<String>,
+}
+
+impl Look {
+    async fn look(&self, host: &dyn Reading) -> Result<Done, Failure> {
+        let status = schema::status(&self.database, Some(host)).await?;
+        let mut text = status.to_string().trim_end().to_owned();
+        let mut pending = json!(null);
+        if let Some(dir) = &self.dir {
+            // What is there is said even where the directory does not fit it.
+            text.push_str(
+                &match schema::plan(&self.database, dir, self.to.as_deref(), Some(host)).await {
+                    Ok(plan) => {
+                        pending = json!(plan.applied());
+                        match plan.applied().as_slice() {
+                            [] => format!("\n  pending up to {}: nothing", plan.to),
+                            list => format!("\n  pending up to {}: {}", plan.to, list.join(", ")),
+                        }
+                    }
+                    Err(e) => format!("\n  pending: {e}"),
+                },
+            );
+        }
+        Ok(Done {
+            changed: false,
+            result: json!({
+                "msg": text,
+                "server": status.server,
+                "version": status.version.map(|version| version.to_string()),
+                "history": status.history.iter().map(|(version, _)| version).collect::<Vec<_>>(),
+                "pending": pending,
+            }),
+            diff: None,
+            message: Some(text),
+        })
+    }
+}
+
+impl DriveAction for Look {
+    fn check<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Verdict, Failure>> {
+        Box::pin(async move { Ok(Verdict::Same(self.look(host).await?.result)) })
+    }
+
+    fn apply<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(self.look(host.reading()))
+    }
+
+    fn reads_only(&self) -> bool {
+        true
+    }
+}
+
+impl Kind for Status {
+    fn name(&self) -> &'static str {
+        "schema"
+    }
+
+    fn manual(&self) -> &'static str {
+        ""
+    }
+
+    fn params(&self) -> &'static [Param] {
+        STATUS_PARAMS
+    }
+
+    fn results(&self) -> &'static [&'static str] {
+        &["server", "version", "history", "pending"]
+    }
+
+    fn reads_only(&self) -> bool {
+        true
+    }
+
+    fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        if let Err(diagnostic) = database(params, context) {
+            found.push(diagnostic);
+        }
+        found
+    }
+
+    fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {
+        let Some(database) = database(params, context)? else {
+            return Err(params
+                .error("database", "the database's settings are not known yet")
+                .into());
+        };
+        Ok(Action::Drive(Box::new(Look {
+            database,
+            dir: params.file("dir", context.folder),
+            to: params.version("to"),
+        })))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

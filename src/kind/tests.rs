@@ -324,6 +324,7 @@ fn scope() -> crate::template::Scope {
     let pending = Pending {
         name: "r".to_owned(),
         fields,
+        known: None,
     };
     layer.insert("r".to_owned(), Binding::Pending(pending));
     Scope::default().with(std::sync::Arc::new(layer))

@@ -145,10 +145,14 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
                 redactor.add(&secret);
                 layer.insert(name.clone(), Binding::Secret(secret));
             }
-            Err(message) => errors.push(Diagnostic::error(
-                &source.span,
-                format!("the secret `{name}` cannot be read: {message}"),
-            )),
+            Err(message) => {
+                // Its uses are no second mistake.
+                layer.insert(name.clone(), Binding::Secret(Secret::new(String::new())));
+                errors.push(Diagnostic::error(
+                    &source.span,
+                    format!("the secret `{name}` cannot be read: {message}"),
+                ));
+            }
         }
     }
     let mut passwords = IndexMap::new();

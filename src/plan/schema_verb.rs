@@ -29,7 +29,7 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
     let from = |name: &str| found.as_ref().and_then(|(_, step)| step.params.get(name).cloned());
     params.push(("dir", given(&verb.dir).or_else(|| from("dir"))));
     params.push(("to", given(&verb.to).or_else(|| from("to"))));
-    if params[1].1.is_none() {
+    if params[1].1.is_none() && !verb.status {
         return Err(Diagnostic::general(format!(
             "no step of the playbook updates `{}`, so its schema directory is not known",
             verb.database
@@ -49,7 +49,11 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         style: Style::None,
         tag: None,
     };
-    let Some(kind) = kind::find("schema") else {
+    let kind = if verb.status {
+        kind::schema_status()
+    } else if let Some(kind) = kind::find("schema") {
+        kind
+    } else {
         return Err(Diagnostic::general("this refit has no kind `schema`").into());
     };
     let place = found
@@ -94,7 +98,13 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         .collect();
     let stage = Stage {
         id: "schema".into(),
-        name: Node::string(place.clone(), format!("Update the schema of {}", verb.database)),
+        name: Node::string(
+            place.clone(),
+            match verb.status {
+                true => format!("Look at the schema of {}", verb.database),
+                false => format!("Update the schema of {}", verb.database),
+            },
+        ),
         hosts: stages.iter().rev().find_map(|stage| stage.hosts.clone()),
         vars: Arc::new(vars),
         when: None,

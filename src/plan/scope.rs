@@ -10,7 +10,7 @@ use super::stages::Instance;
 use crate::id::HostName;
 use crate::inventory::Inventory;
 use crate::playbook::Step;
-use crate::template::{Binding, Layer, Peers, Scope};
+use crate::template::{Binding, Layer, Peers, Pending, Scope};
 
 /// What the run has learned: results registered and variables set, per host and for all hosts.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,7 @@ pub(crate) struct Place<'a> {
     pub(crate) step: Option<&'a Step>,
     /// The batch, for `ansible_play_batch`; empty outside a stage.
     pub(crate) batch: &'a [HostName],
-    /// `run.outcome`.
+    /// `run.outcome`; empty where it is not known yet.
     pub(crate) outcome: &'a str,
 }
 
@@ -139,12 +139,18 @@ impl Loaded {
         layers.push(Arc::clone(&self.extra));
         layers.extend(self.inventory.magic(place.host));
         layers.push(self.shared_names(place));
-        let run = json!({
-            "id": self.run.as_str(),
-            "outcome": place.outcome,
-            "check": self.options.check,
-        });
-        layers.push(Arc::new(Layer::from([("run".to_owned(), Binding::Data(run))])));
+        let mut about = json!({"id": self.run.as_str(), "check": self.options.check});
+        let run = if place.outcome.is_empty() {
+            Binding::Pending(Pending {
+                name: "run.outcome".into(),
+                fields: Some(&["id", "check", "outcome"]),
+                known: Some(Arc::new(about)),
+            })
+        } else {
+            about["outcome"] = json!(place.outcome);
+            Binding::Data(about)
+        };
+        layers.push(Arc::new(Layer::from([("run".to_owned(), run)])));
         Scope {
             layers,
             peers: Some(Arc::new(OtherHosts {
@@ -159,7 +165,7 @@ impl Loaded {
         match &*slot {
             Some(kept) if kept.hosts.as_deref() == hosts && kept.batch == place.batch => Arc::clone(&kept.layer),
             _ => {
-                let layer = Arc::new(self.own_names(place));
+                let layer = Arc::new(self.list_names(place));
                 *slot = Some(Kept {
                     hosts: hosts.map(<[HostName]>::to_vec),
                     batch: place.batch.to_vec(),
@@ -170,7 +176,7 @@ impl Loaded {
         }
     }
 
-    fn own_names(&self, place: Place<'_>) -> Layer {
+    fn list_names(&self, place: Place<'_>) -> Layer {
         let names = |hosts: &[HostName]| -> Value { hosts.iter().map(HostName::as_str).collect() };
         let mut layer = Layer::new();
         if let Some(instance) = place.instance {

@@ -229,7 +229,7 @@ fn every_key_arrives() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(variables, [("colour", "blue"), ("files", "-"), ("to", "2.0")]);
+    assert_eq!(variables, [("to", "2.0"), ("colour", "red"), ("files", "-")]);
     assert!(matches!(&playbook.secrets["db_password"].value, SecretSource::File(path) if path.ends_with("secrets/db")));
     assert!(matches!(&playbook.secrets["token"].value, SecretSource::Env(name) if name == "TOKEN"));
     assert_eq!(playbook.databases.keys().collect::<Vec<_>>(), ["main", "side"]);

@@ -22,8 +22,6 @@ pub(super) struct Board {
     stage: Option<Stage>,
     /// Units that began and did not end, by host.
     active: IndexMap<HostName, Vec<Active>>,
-    /// A person is typing below the story: nothing else may move there.
-    asked: Option<Unit>,
 }
 
 struct Stage {
@@ -87,7 +85,6 @@ impl Board {
                 units[index].text = Some(text.clone());
                 units[index].bytes = *bytes;
             }
-            Event::Asked { unit, .. } => self.asked = Some(unit.clone()),
             Event::UnitEnded(ended) => self.leave(&ended.unit, now),
             Event::Withdrawn { units } => units.iter().for_each(|unit| self.leave(unit, now)),
             Event::HostDecided { host, fate, .. } => {
@@ -124,7 +121,6 @@ impl Board {
     }
 
     fn leave(&mut self, unit: &Unit, now: Instant) {
-        self.asked = self.asked.take().filter(|asked| asked != unit);
         if let Some(units) = self.active.get_mut(&unit.host) {
             units.retain(|active| active.unit != *unit);
             // What was announced with it and waited behind it begins now.
@@ -141,9 +137,7 @@ impl Board {
 
     /// At most `rows` − 4 hosts and the stage; no line is wider than the screen.
     pub(super) fn lines(&self, now: Instant, width: usize, rows: usize, styled: bool) -> Vec<String> {
-        let Some(stage) = self.stage.as_ref().filter(|_| self.asked.is_none()) else {
-            return Vec::new();
-        };
+        let Some(stage) = &self.stage else { return Vec::new() };
         let mut hosts: Vec<(&HostName, &Active)> = self
             .active
             .iter()

@@ -104,6 +104,7 @@ fn unit<'a>(event: &'a Event, state: &RunState) -> Option<(&'a Unit, Option<u32>
         Event::UnitBegan { unit, .. }
         | Event::Progress { unit, .. }
         | Event::Asked { unit, .. }
+        | Event::Answered { unit }
         | Event::Decision { unit, .. } => Some((unit, known(unit), None)),
         Event::Intent { unit, attempt, .. } | Event::Segment { unit, attempt, .. } => {
             Some((unit, Some(*attempt), None))

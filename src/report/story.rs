@@ -116,11 +116,6 @@ impl Story {
             } => vec![Line::now().text(format!("batch {} of {batches}: {}", batch + 1, named(hosts)))],
             Event::StageEnded { stage, end } => vec![self.stage_ended(record.at, stage, end, state)],
             Event::Progress { unit, text, bytes } => self.progress(record.at, unit, text, *bytes),
-            Event::Asked { unit, text } => vec![
-                Line::now()
-                    .tone(Tone::Bold, "asks")
-                    .text(format!("         {unit}: {}", clean::one_line(text))),
-            ],
             Event::Intent { unit, attempt, .. } if *attempt > 1 => {
                 vec![
                     Line::now()
@@ -155,12 +150,14 @@ impl Story {
                 vec![Line::now().text(format!("again        {host} from {stage} on"))]
             }
             Event::Note { text } => note(text),
+            Event::Asked { unit, prompt } => vec![Line::now().text(format!("asks         {unit}: {prompt}"))],
             Event::RunEnded { how, exit } => self.run_ended(record.at, *how, *exit, state),
             Event::RunClosed { who, reason } => {
                 vec![Line::now().text(format!("the run is closed by {who}: {reason}"))]
             }
             Event::HostSurveyed { .. }
             | Event::UnitBegan { .. }
+            | Event::Answered { .. }
             | Event::Intent { .. }
             | Event::Withdrawn { .. }
             | Event::Segment { .. } => Vec::new(),

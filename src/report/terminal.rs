@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::board::Board;
 use super::story::Story;
-use crate::event::{Record, RunState, Watch};
+use crate::event::{Event, Record, RunState, Watch};
 
 /// Between two drawings.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,6 +34,18 @@ struct Desk {
     board: Board,
     lines: Vec<String>,
     over: bool,
+    /// A person types a line: what is drawn now would tear it.
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    No,
+    /// The prompt waits to be drawn with what came before it.
+    Prompt,
+    /// It is drawn; nothing else is.
+    Typing,
 }
 
 impl Shared {
@@ -48,6 +60,15 @@ impl Shared {
             Ok((desk, _)) => desk,
             Err(poisoned) => poisoned.into_inner().0,
         };
+        match desk.asked {
+            Asked::No => {}
+            Asked::Prompt => {
+                desk.asked = Asked::Typing;
+                return (std::mem::take(&mut desk.lines), String::new(), desk.over);
+            }
+            Asked::Typing if !desk.over => return (Vec::new(), String::new(), false),
+            Asked::Typing => {}
+        }
         let foot = desk.board.lines(Instant::now(), width, rows, true).join("\n");
         (std::mem::take(&mut desk.lines), foot, desk.over)
     }
@@ -100,6 +121,11 @@ impl Watch for Terminal {
         let mut desk = self.shared.desk();
         desk.lines.extend(lines.iter().map(|line| line.render(&time, true)));
         desk.board.see(record, state, Instant::now());
+        match &record.event {
+            Event::Asked { .. } => desk.asked = Asked::Prompt,
+            Event::Answered { .. } => desk.asked = Asked::No,
+            _ => {}
+        }
     }
 }
 

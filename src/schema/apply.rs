@@ -49,7 +49,6 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
     };
     Ok(Status {
         label: database.label.clone(),
-        engine: database.engine,
         place: database.place(),
         server,
         version: state.current(database)?,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::layout::{Layout, Step};
 use super::statement::{Place, Statement};
 use super::{SchemaError, Version};
-use crate::database::{Database, Engine};
+use crate::database::Database;
 
 /// What a database says of its schema.
 #[derive(Clone, Debug, Default)]
@@ -138,7 +138,6 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     pub(crate) label: String,
-    pub(crate) engine: Engine,
     pub(crate) place: String,
     /// `PostgreSQL 15.18`.
     pub(crate) server: String,

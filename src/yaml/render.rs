@@ -96,7 +96,7 @@ impl Page<'_> {
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let mut group = Group::with_title(level.primary_title(visible(&self.clean(&diagnostic.message))));
+        let mut group = Group::with_title(level.clone().primary_title(visible(&self.clean(&diagnostic.message))));
         let mut marks = Vec::new();
         if let Some(at) = &diagnostic.at {
             marks.push(self.mark(at, AnnotationKind::Primary, &diagnostic.label));
@@ -114,6 +114,14 @@ impl Page<'_> {
         for help in &diagnostic.help {
             let help: Vec<String> = self.clean(help).split('\n').map(visible).collect();
             group = group.element(Level::HELP.message(help.join("\n")));
+        }
+        if columns.is_empty() {
+            // Without a source line there is no gutter to hang the help on.
+            let help: Vec<String> = diagnostic.help.iter().map(|help| self.clean(help)).collect();
+            let title = Group::with_title(level.primary_title(visible(&self.clean(&diagnostic.message))));
+            let lines = help.iter().flat_map(|help| help.split('\n').map(visible));
+            let text = self.renderer.render(&[title]);
+            return lines.fold(text, |text, line| format!("{text}\n  = help: {line}"));
         }
         // Hidden text before a caret moves it on the screen; the place that is named is the one in the file.
         columns

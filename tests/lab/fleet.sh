@@ -67,7 +67,7 @@ known() { [[ $1 =~ ^h[1-9][0-9]*$ && -d $dir/sshd/$1 ]] || die "no host '$1' in 
 # the listener's pid, if it is alive and this host's: a stale number may name a stranger
 listener() {
   [[ -s $dir/sshd/$1/pid ]] || return 1
-  reply=$(<"$dir/sshd/$1/pid")
+  { reply=$(<"$dir/sshd/$1/pid"); } 2>/dev/null || return 1 # an sshd that ends removes it
   [[ $reply =~ ^[0-9]+$ && -r /proc/$reply/cmdline ]] && grep -qsF -- "$dir/sshd/$1/config" "/proc/$reply/cmdline"
 }
 born() { local stat; stat=$(<"/proc/$1/stat") 2>/dev/null || return 1; stat=${stat##*) }; set -- $stat; reply=${20}; }

@@ -46,6 +46,7 @@ mod release;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::action::{Files, Swap};
@@ -110,6 +111,14 @@ impl Kind for SwapKind {
             Ok(_) => Diagnostics::default(),
             Err(found) => found,
         }
+    }
+
+    fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
+        let files = params.nested("files", "a file of `swap`", FILE).unwrap_or_default();
+        files
+            .iter()
+            .flat_map(|file| file.files(FILE, context.folder))
+            .collect()
     }
 
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {

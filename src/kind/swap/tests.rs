@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::KIND;
 use crate::kind::trial::{Host, Place, diff, is_same, root};
-use crate::kind::{Done, Failure, ShellAction, Verdict};
+use crate::kind::{Done, Failure, Kind, ShellAction, Verdict};
 
 const TOOL: &str = "#!/bin/sh\necho tool ";
 
@@ -676,5 +676,21 @@ fn mistakes_are_named_before_any_host_is_asked() {
     assert_eq!(
         site.place.lint(&KIND, &json!({"name": "tool", "back": true})),
         Vec::<String>::new()
+    );
+}
+
+#[test]
+fn its_files_are_part_of_the_recipe() {
+    let place = Place::new("swap", std::path::Path::new("/play"));
+    let given = json!({"name": "tool", "version": "1.0", "files": [
+        {"dest": "/opt/tool", "src": "bin/tool"},
+        {"dest": "/etc/tool", "template": "tool.j2"},
+        {"dest": "/etc/text", "content": "text"},
+    ]});
+    let params = crate::kind::trial::params(&KIND, &given).expect("parameters");
+    let found = place.with(|context| KIND.artefacts(&params, context));
+    assert_eq!(
+        found,
+        ["/play/bin/tool", "/play/tool.j2"].map(std::path::PathBuf::from)
     );
 }

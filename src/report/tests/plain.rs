@@ -274,7 +274,7 @@ Recap of Upgrade the ledger   run 0198c0de-0000-7000-8000-000000000001, 1 min 3 
   stage Two: not ended
   host  ok  changed  skipped  failed  unreachable  unknown
   a      0        1        0       0            0        0  came to two/long
-  b      0        0        0       0            0        0  untouched
+  b      0        1        0       0            0        0  came to two/y
 
 1 job still running there, or not started:
   two/long@a

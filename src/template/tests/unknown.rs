@@ -17,6 +17,7 @@ fn with_register() -> Scope {
         Binding::Pending(Pending {
             name: "r".to_owned(),
             fields,
+            known: None,
         })
     };
     let mut layer = Layer::new();
