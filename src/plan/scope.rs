@@ -169,7 +169,7 @@ impl Loaded {
         match &*slot {
             Some(kept) if kept.hosts.as_deref() == hosts && kept.batch == place.batch => Arc::clone(&kept.layer),
             _ => {
-                let layer = Arc::new(self.own_names(place));
+                let layer = Arc::new(self.list_names(place));
                 *slot = Some(Kept {
                     hosts: hosts.map(<[HostName]>::to_vec),
                     batch: place.batch.to_vec(),
@@ -180,7 +180,7 @@ impl Loaded {
         }
     }
 
-    fn own_names(&self, place: Place<'_>) -> Layer {
+    fn list_names(&self, place: Place<'_>) -> Layer {
         let names = |hosts: &[HostName]| -> Value { hosts.iter().map(HostName::as_str).collect() };
         let mut layer = Layer::new();
         if let Some(instance) = place.instance {
