@@ -254,3 +254,53 @@ stages:
     fleet.refit(&["resume", &run]).exits(3);
     assert_eq!(seen(&fleet, "h1"), "a r s");
 }
+
+/// The stage's time is over on one session's clock; the next has time again, and still goes only back.
+#[test]
+fn a_rollback_that_began_is_not_turned_round_by_a_resume() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let book = fleet.write(
+        "late.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    timeout: 1s
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects; sleep 1.2
+      - id: b
+        shell: echo b >> {{ host_root }}/effects
+    rollback:
+      - id: r
+        shell: touch {{ host_root }}/gate; until [ -e {{ host_root }}/go ]; do sleep 0.05; done; echo r >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("the rollback is on its way", || fleet.root("h1").join("gate").exists());
+    crate::fleet::kill_tree(child.id());
+    crate::fleet::finish(child, std::time::Instant::now()).exits(1009);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet.refit(&["resume"]).exits(3);
+    assert_eq!(fleet.effects("h1"), ["a", "r"]);
+}
+
+#[test]
+fn a_finally_that_fails_is_no_success() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let book = fleet.write(
+        "end.yml",
+        r#"
+hosts: fleet
+steps:
+  - shell: echo a >> {{ host_root }}/effects
+finally:
+  - shell: echo end >> {{ host_root }}/effects; [ -e {{ host_root }}/well ]
+"#,
+    );
+    fleet.run(&book, &[]).exits(2);
+    std::fs::write(fleet.root("h1").join("well"), "").unwrap();
+    let run = fleet.last_run();
+    fleet.refit(&["resume", &run]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a", "end", "end"]);
+}

@@ -114,6 +114,12 @@ fn forms() -> Vec<String> {
     forms
 }
 
+fn digest(text: &str) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[track_caller]
 fn free_of_secrets(what: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -243,7 +249,18 @@ fn nowhere_but_in_the_environment_of_the_payload() {
         .filter(|path| path.to_string_lossy().contains("journal.db"))
         .collect();
     assert!(!journals.is_empty());
+    let digests = [
+        format!("token={CANARY}\n"),
+        format!("# h1\ntoken = {CANARY}\n"),
+        format!("# h2\ntoken = {CANARY}\n"),
+    ]
+    .map(|text| digest(&text));
     for journal in journals {
+        let bytes = std::fs::read(&journal).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for digest in &digests {
+            assert!(!text.contains(digest), "a digest that confirms a guess: {digest}");
+        }
         free_of_secrets(&journal.display().to_string(), &std::fs::read(&journal).unwrap());
     }
     let mut left = holders(&fleet.path("lab"));
@@ -299,4 +316,45 @@ steps:
     );
     let ended = fleet.run(&playbook, &["-e", "{a: 1, password: plain-canary-4, b: [}"]);
     ended.exits(1).says("play.yml:4:").says_not("plain-canary");
+}
+
+/// The journal has no secrets: what a step gave that held one is not there after a kill, and nothing goes on with
+/// `<secret>` in its place.
+#[test]
+fn a_register_that_held_a_secret_is_not_made_up_after_a_kill() {
+    use crate::fleet::{finish, kill_tree, until};
+    let Some(fleet) = Fleet::up(1) else { return };
+    std::fs::write(fleet.path("play/token"), CANARY).unwrap();
+    let book = fleet.write(
+        "kept.yml",
+        r#"
+hosts: fleet
+secrets: { token: { file: token } }
+stages:
+  - name: One
+    steps:
+      - id: make
+        shell: echo "made-$TOKEN"; echo make >> {{ host_root }}/effects
+        environment: { TOKEN: "{{ token }}" }
+        register: made
+      - id: gate
+        shell: touch {{ host_root }}/gate; until [ -e {{ host_root }}/go ]; do sleep 0.05; done
+      - id: told
+        when: made is changed
+        shell: echo rc-{{ made.rc }} >> {{ host_root }}/effects
+      - id: use
+        shell: echo "$MADE" >> {{ host_root }}/effects
+        environment: { MADE: "{{ made.stdout | default('nothing') }}" }
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    until("the gate is reached", || fleet.root("h1").join("gate").exists());
+    kill_tree(child.id());
+    finish(child, std::time::Instant::now()).exits(1009);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    fleet
+        .refit(&["resume"])
+        .exits(2)
+        .says("`made` held a secret and is not in the journal");
+    assert_eq!(fleet.effects("h1"), ["make", "rc-0"]);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::drive::Try;
 use super::host::{Away, Host};
 use super::run::Halt;
-use super::steps::{Walk, in_one_line, predicted};
+use super::steps::{Walk, in_one_line, predicted, waits};
 use crate::connection::Account;
 use crate::event::Intent;
 use crate::id::{Phase, Unit};
@@ -63,7 +63,8 @@ impl Walk<'_> {
         // None: in check mode only a run could say.
         let holds = |node: &crate::yaml::Node| -> Result<Option<bool>, Failure> {
             match self.run.loaded.templates.condition(node, &scope) {
-                Ok(rendered) if !rendered.pending.is_empty() => Ok(None),
+                Ok(rendered) if !rendered.pending.is_empty() && self.run.check_mode() => Ok(None),
+                Ok(rendered) if !rendered.pending.is_empty() => Err(Failure::new(waits(&rendered.pending))),
                 Ok(rendered) => Ok(Some(rendered.value == Value::Bool(true))),
                 Err(e) => Err(Failure::new(in_one_line(&e.into()))),
             }
@@ -95,6 +96,9 @@ impl Walk<'_> {
         let Some(node) = &step.until else { return Ok(true) };
         let scope = self.own_scope(step, ready, raw);
         match self.run.loaded.templates.condition(node, &scope) {
+            Ok(rendered) if !rendered.pending.is_empty() && !self.run.check_mode() => {
+                Err(Failure::new(waits(&rendered.pending)))
+            }
             Ok(rendered) => Ok(rendered.value == Value::Bool(true)),
             Err(_) if raw.is_err() => Ok(false),
             Err(e) => Err(Failure::new(in_one_line(&e.into()))),

@@ -10,7 +10,7 @@ use super::frame::{ends, failure_of, read};
 use super::host::{Away, Host};
 use super::job::{JobEnd, announced, intent};
 use super::run::{Halt, Run};
-use super::steps::{End, Reg, Walk, prepared};
+use super::steps::{End, Reg, Walk, prepared, waits};
 use crate::connection::Account;
 use crate::event::{Event, Segment};
 use crate::id::{HostName, JobId, Unit};
@@ -58,7 +58,7 @@ impl Walk<'_> {
                 return Ok(Ok(self.skip(step, unit, shown, why).await?));
             }
             Ok(Prepared::Pending(names)) => {
-                let raw = Err(Failure::new(format!("still waits for {}", names.join(", "))));
+                let raw = Err(Failure::new(waits(&names)));
                 return Ok(Ok(self.end(step, unit, 0, shown, begun, raw, None).await?));
             }
             Err(failure) => return Ok(Ok(self.end(step, unit, 0, shown, begun, Err(failure), None).await?)),

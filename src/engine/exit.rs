@@ -49,7 +49,19 @@ pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (Run
     let failed = fates().filter(|fate| *fate != Fate::Excluded).count();
     let back = fates().filter(|fate| *fate == Fate::RolledBack).count();
     let ended_badly = matches!(flow, Flow::Failed | Flow::Broken(_));
+    let left_open = state.units.iter().any(|(unit, known)| {
+        unit.phase == Phase::Finally
+            && matches!(
+                known.status,
+                UnitStatus::Ended {
+                    outcome: Outcome::Failed | Outcome::Unreachable,
+                    ignored: false,
+                    ..
+                }
+            )
+    });
     match (failed, back) {
+        _ if left_open => (RunEnd::Failed, 2),
         (0, _) if !ended_badly => (RunEnd::Done, 0),
         (failed, back) if failed > 0 && failed == back => (RunEnd::Failed, 3),
         _ => (RunEnd::Failed, 2),

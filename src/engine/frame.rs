@@ -342,7 +342,10 @@ impl Walk<'_> {
                 while states.recv_many(&mut came, orders.len()).await > 0 {
                     let mut batch = Batch::default();
                     for (index, state) in came.drain(..) {
-                        if broken.is_some() || index != next {
+                        // The host stops a frame by exit codes. It may have gone on where we call a job failed: what
+                        // it says of those after it is told, too.
+                        let over = matches!(&broken, Some((end, _)) if !matches!(end, Some(End::Failed(_))));
+                        if over || index != next {
                             continue;
                         }
                         let Some(end) = ended(state) else { continue };

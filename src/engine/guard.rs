@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::run::{Halt, Run};
-use super::steps::{Walk, in_one_line};
+use super::steps::{Walk, in_one_line, waits};
 use serde_json::Value;
 
 use crate::event::Event;
@@ -52,7 +52,7 @@ pub(crate) async fn hold(
             let items = match plan::items(&run.loaded, step, &scope) {
                 Ok(None) => vec![None],
                 Ok(Some(Ok(items))) => items.into_iter().map(Some).collect(),
-                Ok(Some(Err(names))) => return Ok(held(run, step, host, &format!("waits for {}", names.join(", ")))),
+                Ok(Some(Err(names))) => return Ok(held(run, step, host, &waits(&names))),
                 Err(e) => return Ok(held(run, step, host, &in_one_line(&e))),
             };
             let looped = step.loop_.is_some();
@@ -132,7 +132,7 @@ async fn ask(
         Ok(Prepared::Ready(ready)) => ready,
         Ok(Prepared::Skip(_)) => return None,
         Ok(Prepared::Pending(names)) => {
-            return Some(Err(Failure::new(format!("waits for {}", names.join(", ")))));
+            return Some(Err(Failure::new(waits(&names))));
         }
         Err(failure) => return Some(Err(failure)),
     };

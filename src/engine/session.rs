@@ -309,6 +309,13 @@ async fn surveyed(
         lookout.detach.clone(),
     );
     if let Some(text) = probes(&first, &survey, &loaded).await {
+        if let (true, Some(code)) = (lookout.stop.is_cancelled(), lookout.code()) {
+            return Err(refuse(Session::because(
+                code,
+                "stopped before anything was touched",
+                &[],
+            )));
+        }
         let mut all = Diagnostics::from(Diagnostic::general(text));
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
@@ -714,7 +721,7 @@ async fn drive(
         halt = listen(run, heard) => return Err(halt),
         halt = run.outed() => return Err(halt),
     };
-    let (how, exit) = verdict(&run.state(), &flow, lookout.code());
+    let (how, exit) = verdict(&run.state(), &flow, lookout.code().or(run.aborted.get().map(|_| 143)));
     if let Flow::Paused(text) = &flow {
         run.emit(vec![Event::Note {
             text: format!("paused: {}", run.loaded.redactor.clean(text)),

@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 
 use super::guard::Guarded;
 use super::run::{Halt, Run};
-use super::steps::{End, Walk, in_one_line};
+use super::steps::{End, Walk, in_one_line, waits};
 use crate::connection::Account;
-use crate::event::{Event, Fate, StageEnd, UnitStatus};
+use crate::event::{Event, Fate, Outcome, StageEnd, UnitStatus};
 use crate::id::{HostName, Phase};
 use crate::kind::{BoxFuture, Probe};
 use crate::plan::{self, Instance, Limits, Place};
@@ -107,8 +107,8 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step], deadline: Opti
         .collect();
     if !instance.pending.is_empty() {
         return Ok(Flow::Broken(format!(
-            "stage {path}: its `for_each` still waits for {}",
-            instance.pending.join(", ")
+            "stage {path}: its `for_each`: {}",
+            waits(&instance.pending)
         )));
     }
     let skip = if instance.hosts.is_empty() {
@@ -404,7 +404,10 @@ async fn one_batch(
         let walk = &walk;
         let ends = join_all(runners.iter().map(|host| async move {
             let _slot = (forks.acquire().await, run.forks.acquire().await);
-            let end = walk.steps(host, part).await?;
+            let end = match rolling_back(run, &instance.path, host) {
+                Some(why) => End::Failed(why),
+                None => walk.steps(host, part).await?,
+            };
             let end = settle(run, instance, batch, host, end).await?;
             Ok::<End, Halt>(end)
         }))
@@ -468,6 +471,30 @@ fn runner(run: &Run, instance: &Instance<'_>, step: &Step, hosts: &[HostName]) -
         Some(host) => vec![host],
         None => hosts.iter().take(1).cloned().collect(),
     }
+}
+
+/// A host whose rollback began goes only back, whatever this session would think of what led to it.
+fn rolling_back(run: &Run, path: &str, host: &HostName) -> Option<String> {
+    let state = run.state();
+    let here = |phase: Phase| {
+        state
+            .units
+            .iter()
+            .filter(move |(unit, _)| unit.stage == path && unit.phase == phase && unit.host == *host)
+    };
+    if !here(Phase::Rollback).any(|(_, known)| known.status != UnitStatus::Again) {
+        return None;
+    }
+    let why = here(Phase::Step).find_map(|(_, known)| match &known.status {
+        UnitStatus::Ended {
+            outcome: Outcome::Failed,
+            message,
+            ignored: false,
+            ..
+        } => message.clone(),
+        _ => None,
+    });
+    Some(why.unwrap_or_else(|| "its rollback had begun".to_owned()))
 }
 
 fn worse(a: Flow, b: Flow) -> Flow {

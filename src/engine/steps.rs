@@ -58,6 +58,8 @@ pub(crate) struct Reg {
     pub(crate) message: Option<String>,
     pub(crate) ignored: bool,
     pub(crate) secret: bool,
+    /// From the journal, which holds no secrets: fields may be missing that the step gave when it ran.
+    pub(crate) restored: bool,
 }
 
 /// A unit of a frame.
@@ -175,9 +177,7 @@ impl<'a> Walk<'a> {
             let reg = match &known.status {
                 _ if step.kind.free_names() => continue,
                 UnitStatus::Ended { outcome, result, .. }
-                    if (step.reads || step.kind.reads_only())
-                        && *outcome != Outcome::Failed
-                        && result.to_string().contains(HIDDEN) =>
+                    if (step.reads || step.kind.reads_only()) && *outcome != Outcome::Failed && redacted(result) =>
                 {
                     continue;
                 }
@@ -192,6 +192,7 @@ impl<'a> Walk<'a> {
                     message: message.clone(),
                     ignored: *ignored,
                     secret: false,
+                    restored: true,
                 },
                 UnitStatus::Decided(true) => Reg {
                     outcome: Outcome::Changed,
@@ -199,6 +200,7 @@ impl<'a> Walk<'a> {
                     message: None,
                     ignored: false,
                     secret: false,
+                    restored: true,
                 },
                 _ => continue,
             };
@@ -222,7 +224,7 @@ impl<'a> Walk<'a> {
                 let _ = names;
                 Ok(vec![(self.unit(host, step, None), None)])
             }
-            Ok(Some(Err(names))) => Err(Failure::new(format!("its loop still waits for {}", names.join(", ")))),
+            Ok(Some(Err(names))) => Err(Failure::new(format!("its loop: {}", waits(&names)))),
             Err(e) => match plan::prepare(loaded, self.place(host), step, None) {
                 Ok(Prepared::Skip(_)) => Ok(vec![(self.unit(host, step, None), None)]),
                 _ => Err(Failure::new(in_one_line(&e))),
@@ -303,7 +305,9 @@ impl<'a> Walk<'a> {
             }
         };
         if let Some(register) = &step.register {
+            let missing = regs.iter().any(|reg| reg.restored && redacted(&reg.result));
             let binding = match register_binding(step, &regs, units) {
+                Binding::Data(result) if missing => without_secrets(step, &register.value, result),
                 Binding::Data(result) if self.run.check_mode() => predicted(step, &register.value, result),
                 binding => binding,
             };
@@ -423,6 +427,7 @@ impl<'a> Walk<'a> {
             message,
             ignored,
             secret: quiet && !step.no_log,
+            restored: false,
         };
         (event, reg)
     }
@@ -457,6 +462,7 @@ impl<'a> Walk<'a> {
             message: Some(why),
             ignored: false,
             secret: false,
+            restored: false,
         };
         (event, reg)
     }
@@ -496,6 +502,34 @@ pub(super) fn predicted(step: &Step, name: &str, result: Value) -> Binding {
         fields: Some(step.kind.results()),
         known: Some(Arc::new(known)),
     })
+}
+
+/// Is something of it missing in the journal?
+fn redacted(result: &Value) -> bool {
+    result.get("censored").is_some() || result.to_string().contains(HIDDEN)
+}
+
+const MISSING: &str = "held a secret and is not in the journal; run the step that makes it again";
+
+/// A register from the journal: a field that held a secret is never known again, and what uses it fails.
+fn without_secrets(step: &Step, name: &str, mut result: Value) -> Binding {
+    if let Value::Object(map) = &mut result {
+        map.retain(|_, value| !redacted(value));
+        map.remove("censored");
+    }
+    Binding::Pending(Pending {
+        name: format!("`{name}` {MISSING}"),
+        fields: Some(step.kind.results()),
+        known: Some(Arc::new(result)),
+    })
+}
+
+/// Why a unit whose turn has come cannot be rendered.
+pub(crate) fn waits(names: &[String]) -> String {
+    match names.iter().find(|name| name.ends_with(MISSING)) {
+        Some(text) => text.clone(),
+        None => format!("still waits for {}", names.join(", ")),
+    }
 }
 
 fn register_binding(step: &Step, regs: &[&Reg], units: &[Planned]) -> Binding {

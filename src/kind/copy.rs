@@ -11,7 +11,7 @@
 //!
 //! A file is written beside its destination, gets owner and mode, is compared by sha256 and renamed, so that a reader sees
 //! the old one or the new one. What is not given stays as it was. A new file has what the umask leaves of 0666, or 0600
-//! where its content is a secret. Secret content shows no diff.
+//! where its content is a secret. Secret content shows no diff, and the result has no `sha256` of it.
 
 use std::path::{Path, PathBuf};
 

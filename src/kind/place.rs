@@ -70,6 +70,8 @@ pub(super) struct Placement {
     owner: Option<String>,
     group: Option<String>,
     force: bool,
+    /// What is sent is secret: its digest would confirm a guess, and is not told.
+    secret: bool,
     follow: bool,
     validate: Option<String>,
     diff: bool,
@@ -161,6 +163,7 @@ impl Placement {
             owner,
             group,
             force: params.bool("force").unwrap_or(true),
+            secret: secret || context.quiet,
             follow: params.bool("follow").unwrap_or(false),
             validate: match params.text("validate") {
                 Some(command) => Some(validation(params, &command)?),
@@ -242,10 +245,11 @@ impl Placement {
         let empty = HashMap::new();
         let seen = report.items().first().unwrap_or(&empty);
         let kept = there && !self.force && get(seen, "sum") != item.upload.sha256;
-        if kept {
-            fields.insert("sha256".to_owned(), json!(get(seen, "sum")));
-        } else {
-            fields.insert("sha256".to_owned(), json!(item.upload.sha256));
+        let sum = if kept { get(seen, "sum") } else { &item.upload.sha256 };
+        if !self.secret {
+            fields.insert("sha256".to_owned(), json!(sum));
+        }
+        if !kept {
             fields.insert("size".to_owned(), json!(item.upload.size));
         }
         attributes(&mut fields, seen);
