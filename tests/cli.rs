@@ -152,8 +152,8 @@ fn help() {
           --database <NAME>  Its name in `databases:`
           --dir <DIR>        The folder of versions (else that of the playbook's own step)
           --to <V>           The target version (else that of the playbook's own step)
-          --yes <ENV>        The name of a protected environment, instead of typing it (update)
           --output <OUTPUT>  [default: text] [possible values: text, json]
+          --yes <ENV>        The name of a protected environment, instead of typing it
       -h, --help             Print help (see more with '--help')
     "#);
     for verb in [
@@ -340,8 +340,7 @@ fn kinds() {
     exit 1
     -- stderr
     error: no kind `swop`
-     |
-     = help: did you mean `swap`?
+      = help: did you mean `swap`?
 
     1 error
     "#);
@@ -446,8 +445,7 @@ fn inventory_and_eval() {
     exit 1
     -- stderr
     error: --hosts `wbe`: no host or group matches `wbe`
-     |
-     = help: did you mean `web`?
+      = help: did you mean `web`?
 
     1 error
     "#);
@@ -463,8 +461,7 @@ fn inventory_and_eval() {
     exit 1
     -- stderr
     error: undefined variable `prot`
-     |
-     = help: did you mean `port`?
+      = help: did you mean `port`?
 
     1 error
     "#);

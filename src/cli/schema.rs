@@ -43,9 +43,6 @@ struct One {
     /// The target version (else that of the playbook's own step)
     #[arg(long, value_name = "V")]
     to: Option<String>,
-    /// The name of a protected environment, instead of typing it (update)
-    #[arg(long, value_name = "ENV")]
-    yes: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
 }

@@ -1,5 +1,8 @@
 //! Files to a host: on a channel of their own, checked there before they get their name.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::job::{Upload, UploadFrom};
@@ -10,8 +13,71 @@ use super::shell::{Channel, SECTION_LIMIT, marker, nonce};
 
 /// Up to here a text goes as a word of a frame, which saves opening a channel.
 const SMALL: usize = 64 << 10;
+/// Up to here small files go together.
+const TOGETHER: usize = 512 << 10;
 
 impl Link {
+    /// Sends the small ones among these files in one exchange and with one check of all; gives those that are on the
+    /// host now. `upload` sends the others, and says what is wrong where something is.
+    pub(crate) async fn upload_small<'u>(&self, account: &Account, uploads: &[&'u Upload]) -> HashSet<&'u str> {
+        let mut texts: Vec<(&str, Cow<'_, [u8]>)> = Vec::new();
+        let mut size = 0;
+        for upload in uploads {
+            let Some(text) = small(upload).filter(|text| size + text.len() <= TOGETHER) else {
+                continue;
+            };
+            let sha = upload.sha256.as_str();
+            if is_sha256(sha) && !texts.iter().any(|(known, _)| *known == sha) {
+                size += text.len();
+                texts.push((sha, text));
+            }
+        }
+        if texts.len() < 2 {
+            return HashSet::new();
+        }
+        let Ok(folder) = self.uploads(account).await else {
+            return HashSet::new();
+        };
+        let id = nonce();
+        let part = format!("{folder}/.{}", &id[..16]);
+        let mut frame = format!("N={id}; umask 077; {{ mkdir -p {part} && cd {part} && {{\n").into_bytes();
+        for (sha, text) in &texts {
+            frame.extend_from_slice(b"printf %s ");
+            quoted(&mut frame, text);
+            frame.extend_from_slice(format!(" >{sha}\n").as_bytes());
+        }
+        let names: Vec<&str> = texts.iter().map(|(sha, _)| *sha).collect();
+        let names = names.join(" ");
+        frame.extend_from_slice(
+            format!(
+                "sha256sum {names} | while read -r s f; do [ \"$s\" = \"$f\" ] || exit 1; done && mv -f {names} ..\n}}; }} 2>/dev/null && h=yes || h=no
+cd /; rmdir {part} 2>/dev/null || rm -rf {part}; printf '\\n\\036%s have %s\\n' $N $h\n"
+            )
+            .as_bytes(),
+        );
+        let mut have = false;
+        let sent = self
+            .exchange(account, &id, &frame, |section| have = section.words == "have yes")
+            .await;
+        match sent {
+            Ok(()) if have => texts.into_iter().map(|(sha, _)| sha).collect(),
+            _ => HashSet::new(),
+        }
+    }
+
+    /// The account's folder of uploads, as text for a shell.
+    async fn uploads(&self, account: &Account) -> Result<String, Lost> {
+        let lease = self.lease().ok_or_else(|| Lost {
+            text: "the host lock is not held".to_owned(),
+            cause: Some(Cause::Fenced),
+        })?;
+        // The facts tell the uid, and the uid the folder.
+        self.facts(account).await?;
+        let slot = self.slot(account);
+        let slot = slot.lock().await;
+        Ok(format!("{}/uploads", self.folder(&slot, account, &lease).0))
+    }
+
     /// Sends a file to the account's `$REFIT_UPLOADS` unless it is there already; `progress` gets the bytes sent so
     /// far. The lock must be held. Mode 0600; it has its name only once its sha256 was found right on the host.
     pub(crate) async fn upload(
@@ -21,20 +87,10 @@ impl Link {
         progress: impl Fn(u64) + Send,
     ) -> Result<(), UploadError> {
         let sha = upload.sha256.as_str();
-        if sha.len() != 64 || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_sha256(sha) {
             return Err(UploadError::Failed(format!("`{}` is no sha256", sha.escape_debug())));
         }
-        let lease = self.lease().ok_or_else(|| Lost {
-            text: "the host lock is not held".to_owned(),
-            cause: Some(Cause::Fenced),
-        })?;
-        let folder = {
-            // The facts tell the uid, and the uid the folder.
-            self.facts(account).await?;
-            let slot = self.slot(account);
-            let slot = slot.lock().await;
-            format!("{}/uploads", self.folder(&slot, account, &lease).0)
-        };
+        let folder = self.uploads(account).await?;
         let id = nonce();
         let file = format!("{folder}/{sha}");
         let part = format!("{folder}/.{}-{}", &sha[..16], &id[..8]);
@@ -45,15 +101,10 @@ impl Link {
         let check = format!("[ -f {file} ] && [ \"$(sha256sum <{file})\" = \"{sha}  -\" ]");
         let mut frame = format!("N={id}; umask 077; mkdir -p {folder} 2>&1\n").into_bytes();
         if let Some(bytes) = small {
-            frame.extend_from_slice(format!("if {check}; then :; else {{ printf %s '").as_bytes());
-            for byte in bytes.iter() {
-                match byte {
-                    b'\'' => frame.extend_from_slice(br"'\''"),
-                    other => frame.push(*other),
-                }
-            }
+            frame.extend_from_slice(format!("if {check}; then :; else {{ printf %s ").as_bytes());
+            quoted(&mut frame, bytes);
             frame.extend_from_slice(
-                format!("' >{part} && mv -f {part} {file}; }} 2>&1 || rm -f {part}; fi\n").as_bytes(),
+                format!(" >{part} && mv -f {part} {file}; }} 2>&1 || rm -f {part}; fi\n").as_bytes(),
             );
         }
         frame.extend_from_slice(
@@ -110,6 +161,34 @@ impl Link {
             }),
         }
     }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// One word of the shell.
+fn quoted(frame: &mut Vec<u8>, bytes: &[u8]) {
+    frame.push(b'\'');
+    for byte in bytes {
+        match byte {
+            b'\'' => frame.extend_from_slice(br"'\''"),
+            other => frame.push(*other),
+        }
+    }
+    frame.push(b'\'');
+}
+
+/// What can go as a word of a frame.
+fn small(upload: &Upload) -> Option<Cow<'_, [u8]>> {
+    if upload.size > SMALL as u64 {
+        return None;
+    }
+    let text = match &upload.from {
+        UploadFrom::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
+        UploadFrom::File(path) => Cow::Owned(std::fs::read(path).ok()?),
+    };
+    Some(text).filter(|text| text.len() <= SMALL && !text.contains(&0))
 }
 
 enum Sent {

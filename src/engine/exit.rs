@@ -31,6 +31,21 @@ pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (Run
         Flow::Unknown => return (RunEnd::Unknown, 4),
         Flow::On | Flow::Failed | Flow::Broken(_) => {}
     }
+    // Cleaning up is a part of the run: what failed there is not called done.
+    let unclean = state.units.iter().any(|(unit, known)| {
+        unit.phase == Phase::Finally
+            && matches!(
+                &known.status,
+                UnitStatus::Ended {
+                    outcome: Outcome::Failed | Outcome::Unreachable,
+                    ignored: false,
+                    ..
+                }
+            )
+    });
+    if unclean {
+        return (RunEnd::Failed, 2);
+    }
     let failed = fates().filter(|fate| *fate != Fate::Excluded).count();
     let back = fates().filter(|fate| *fate == Fate::RolledBack).count();
     let ended_badly = matches!(flow, Flow::Failed | Flow::Broken(_));

@@ -14,7 +14,7 @@ use crate::connection::{Account, Start};
 use crate::event::{Event, Intent, Outcome};
 use crate::id::{HostName, JobId, Unit};
 use crate::job::JobState;
-use crate::kind::{Action, Done, Facts, Failure, Job, Output, Probe, ShellAction, Verdict};
+use crate::kind::{Action, Done, Facts, Failure, Job, Output, Probe, ShellAction, Upload, Verdict};
 use crate::plan::Ready;
 
 type Results = HashMap<Unit, Reg>;
@@ -28,6 +28,24 @@ struct Ordered<'f, 'a> {
     attempt: u32,
     /// What the check said will change.
     diff: Option<String>,
+    /// Units that need no job, between this one and the next.
+    idle: Vec<&'f FrameUnit<'a>>,
+}
+
+/// Units that ended and are not in the journal yet: what is known at one moment shares a commit.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    regs: Vec<(Unit, Reg)>,
+    /// Jobs that the host may forget after that.
+    through: Vec<JobId>,
+}
+
+impl Batch {
+    fn push(&mut self, unit: &Unit, event: Event, reg: Reg) {
+        self.events.push(event);
+        self.regs.push((unit.clone(), reg));
+    }
 }
 
 impl Walk<'_> {
@@ -37,6 +55,7 @@ impl Walk<'_> {
         host: &HostName,
         frame: Vec<FrameUnit<'_>>,
     ) -> Result<(Results, Option<End>), Halt> {
+        let mut batch = Batch::default();
         let mut results = Results::new();
         let Some((on, account)) = frame.iter().find_map(|unit| match &unit.what {
             FrameWhat::Do(ready) => {
@@ -44,19 +63,18 @@ impl Walk<'_> {
                 let account = self.account(&on, ready);
                 Some((on, account))
             }
-            FrameWhat::Skip(_) => None,
+            FrameWhat::Skip(_) | FrameWhat::Answer(..) => None,
         }) else {
             for unit in &frame {
-                if let FrameWhat::Skip(why) = &unit.what {
-                    let reg = self.skip(unit.step, &unit.unit, unit.item.clone(), why.clone()).await?;
-                    results.insert(unit.unit.clone(), reg);
-                } else {
+                if !self.idle(unit, &mut batch) {
+                    self.record(batch, &mut results, None).await?;
                     return Ok((
                         results,
                         Some(End::Unreachable(format!("{host} is no host of this run"))),
                     ));
                 }
             }
+            self.record(batch, &mut results, None).await?;
             return Ok((results, None));
         };
         let begun = Instant::now();
@@ -67,15 +85,11 @@ impl Walk<'_> {
         let mut jobs_from = None;
         let mut diffs: HashMap<Unit, String> = HashMap::new();
         for (index, unit) in frame.iter().enumerate() {
-            let ready = match &unit.what {
-                FrameWhat::Skip(why) => {
-                    if jobs_from.is_none() || self.run.check_mode() {
-                        let reg = self.skip(unit.step, &unit.unit, unit.item.clone(), why.clone()).await?;
-                        results.insert(unit.unit.clone(), reg);
-                    }
-                    continue;
+            let FrameWhat::Do(ready) = &unit.what else {
+                if jobs_from.is_none() || self.run.check_mode() {
+                    self.idle(unit, &mut batch);
                 }
-                FrameWhat::Do(ready) => ready,
+                continue;
             };
             let action = shell(ready);
             let verdict = match outputs.get(&index) {
@@ -110,15 +124,15 @@ impl Walk<'_> {
                 }
                 Err(failure) => Err(failure),
             };
-            let reg = self
-                .end(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready))
-                .await?;
+            let (event, reg) = self.ended(unit.step, &unit.unit, 0, unit.item.clone(), begun, raw, Some(ready));
             let end = ends(&reg);
-            results.insert(unit.unit.clone(), reg);
+            batch.push(&unit.unit, event, reg);
             if end.is_some() {
+                self.record(batch, &mut results, None).await?;
                 return Ok((results, None));
             }
         }
+        self.record(batch, &mut results, None).await?;
         match jobs_from {
             Some(from) => {
                 self.jobs(&on, &account, &facts, &frame[from..], &mut diffs, results)
@@ -154,7 +168,7 @@ impl Walk<'_> {
                 .enumerate()
                 .filter_map(|(index, unit)| match &unit.what {
                     FrameWhat::Do(ready) => Some((index, shell(ready).check(&facts)?)),
-                    FrameWhat::Skip(_) => None,
+                    FrameWhat::Skip(_) | FrameWhat::Answer(..) => None,
                 })
                 .collect();
             let (order, probes): (Vec<usize>, Vec<Probe>) = checks.into_iter().unzip();
@@ -185,7 +199,7 @@ impl Walk<'_> {
     ) -> Result<(Results, Option<End>), Halt> {
         let first = frame.iter().find_map(|unit| match &unit.what {
             FrameWhat::Do(ready) => Some((unit, ready)),
-            FrameWhat::Skip(_) => None,
+            FrameWhat::Skip(_) | FrameWhat::Answer(..) => None,
         });
         if let Some((unit, ready)) = first {
             let raw = Err(Failure {
@@ -207,16 +221,14 @@ impl Walk<'_> {
         diffs: &mut HashMap<Unit, String>,
         mut results: Results,
     ) -> Result<(Results, Option<End>), Halt> {
-        let mut skips = Vec::new();
         let mut orders: Vec<Ordered<'_, '_>> = Vec::new();
         let mut sent = HashSet::new();
         for unit in frame {
-            let ready = match &unit.what {
-                FrameWhat::Skip(why) => {
-                    skips.push((unit, why));
-                    continue;
+            let FrameWhat::Do(ready) = &unit.what else {
+                if let Some(last) = orders.last_mut() {
+                    last.idle.push(unit);
                 }
-                FrameWhat::Do(ready) => ready,
+                continue;
             };
             // A kind that only reads must see what the jobs before it did: the next frame.
             let Some(mut job) = shell(ready).apply(facts) else {
@@ -241,6 +253,7 @@ impl Walk<'_> {
                 id: JobId::new(&self.run.id, &unit.unit, attempt),
                 attempt,
                 diff: diffs.remove(&unit.unit),
+                idle: Vec::new(),
             });
         }
         // Another host's step that was delegated here may need the same file.
@@ -250,11 +263,24 @@ impl Walk<'_> {
             Some(on.uploads.lock().await)
         };
         let begun = Instant::now();
+        let files: Vec<&Upload> = orders.iter().flat_map(|order| &order.job.uploads).collect();
+        let there = match on.current().await {
+            Some(link) if files.len() > 1 => link.upload_small(account, &files).await,
+            _ => HashSet::new(),
+        };
         for order in &orders {
             self.began(order.unit.step, &order.unit.unit, order.ready);
-            if let Err(end) = self.run.send(on, account, &order.unit.unit, &order.job.uploads).await {
-                let failure = failure_of(end);
-                let reg = self.record(order, begun, Err(failure), &mut results).await?;
+            let missing: Vec<&Upload> = order
+                .job
+                .uploads
+                .iter()
+                .filter(|upload| !there.contains(upload.sha256.as_str()))
+                .collect();
+            if let Err(end) = self.run.send(on, account, &order.unit.unit, missing).await {
+                let (event, reg) = self.outcome(order, begun, Err(failure_of(end)));
+                let mut batch = Batch::default();
+                batch.push(&order.unit.unit, event, reg.clone());
+                self.record(batch, &mut results, None).await?;
                 return Ok((results, away_of(&reg)));
             }
         }
@@ -277,17 +303,6 @@ impl Walk<'_> {
         let withdrawn: Vec<Unit> = orders[last..].iter().map(|o| o.unit.unit.clone()).collect();
         if !withdrawn.is_empty() && !matches!(end, Some(End::Unreachable(_) | End::Unknown(_))) {
             self.run.emit(vec![Event::Withdrawn { units: withdrawn }]).await?;
-        }
-        let done = |unit: &Unit, results: &Results| results.contains_key(unit);
-        for (unit, why) in skips {
-            let before = frame
-                .iter()
-                .take_while(|u| u.unit != unit.unit)
-                .all(|u| done(&u.unit, &results));
-            if before && end.is_none() {
-                let reg = self.skip(unit.step, &unit.unit, unit.item.clone(), why.clone()).await?;
-                results.insert(unit.unit.clone(), reg);
-            }
         }
         Ok((results, end))
     }
@@ -323,24 +338,31 @@ impl Walk<'_> {
             let mut since = begun;
             let mut broken: Option<(Option<End>, Result<(), Halt>)> = None;
             let taking = async {
-                while let Some((index, state)) = states.recv().await {
-                    // The host stops a frame by exit codes. It may have gone on where we call a job failed: what it
-                    // says of those after it is told, too.
-                    let over = matches!(&broken, Some((end, _)) if !matches!(end, Some(End::Failed(_))));
-                    if over || index != next {
-                        continue;
-                    }
-                    let Some(end) = ended(state) else { continue };
-                    let order = &orders[index];
-                    match self.conclude(on, account, order, since, end, results).await {
-                        Ok(None) => next += 1,
-                        Ok(Some(end)) => {
-                            next += 1;
-                            broken = Some((Some(end), Ok(())));
+                let mut came = Vec::new();
+                while states.recv_many(&mut came, orders.len()).await > 0 {
+                    let mut batch = Batch::default();
+                    for (index, state) in came.drain(..) {
+                        // The host stops a frame by exit codes. It may have gone on where we call a job failed: what
+                        // it says of those after it is told, too.
+                        let over = matches!(&broken, Some((end, _)) if !matches!(end, Some(End::Failed(_))));
+                        if over || index != next {
+                            continue;
                         }
-                        Err(halt) => broken = Some((None, Err(halt))),
+                        let Some(end) = ended(state) else { continue };
+                        let order = &orders[index];
+                        match self.conclude(on, account, order, since, end, &mut batch, results).await {
+                            Ok(None) => next += 1,
+                            Ok(Some(end)) => {
+                                next += 1;
+                                broken = Some((Some(end), Ok(())));
+                            }
+                            Err(halt) => broken = Some((None, Err(halt))),
+                        }
+                        since = Instant::now();
                     }
-                    since = Instant::now();
+                    if let Err(halt) = self.record(batch, results, Some((on, account))).await {
+                        broken = Some((None, Err(halt)));
+                    }
                 }
             };
             let (sent, ()) = tokio::join!(sending, taking);
@@ -366,7 +388,11 @@ impl Walk<'_> {
                 .run
                 .finish(on, account, &order.id, Some(&order.job), (&identity, &boot))
                 .await;
-            let ended = self.conclude(on, account, order, since, end, results).await?;
+            let mut batch = Batch::default();
+            let ended = self
+                .conclude(on, account, order, since, end, &mut batch, results)
+                .await?;
+            self.record(batch, results, Some((on, account))).await?;
             next += 1;
             if let Some(end) = ended {
                 return Ok((next, Some(end).filter(|end| !matches!(end, End::Failed(_)))));
@@ -386,7 +412,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads a job's end and records it. Some: the host's way ends here.
+    /// Reads a job's end. Some: the host's way ends here.
+    #[expect(clippy::too_many_arguments, reason = "one job, where it ran, and where its end goes")]
     async fn conclude(
         &self,
         on: &Arc<Host>,
@@ -394,12 +421,16 @@ impl Walk<'_> {
         order: &Ordered<'_, '_>,
         begun: Instant,
         end: JobEnd,
+        batch: &mut Batch,
         results: &mut Results,
     ) -> Result<Option<End>, Halt> {
         let action = shell(order.ready);
         let raw = match end {
             JobEnd::Done { output, late } => read(action, &output, late, order.job.timeout),
             JobEnd::Unknown(text) => {
+                // Settling it may run something.
+                let before = std::mem::take(batch);
+                self.record(before, results, Some((on, account))).await?;
                 let known = Intent {
                     job: order.id.clone(),
                     boot: String::new(),
@@ -426,20 +457,63 @@ impl Walk<'_> {
             done
         });
         let finished = !matches!(&raw, Err(f) if f.unreachable || f.unknown);
-        let reg = self.record(order, begun, raw, results).await?;
+        let (event, reg) = self.outcome(order, begun, raw);
+        let end = ends(&reg);
+        batch.push(&order.unit.unit, event, reg);
         if finished {
-            on.acknowledge(account, order.id.clone());
+            batch.through.push(order.id.clone());
         }
-        Ok(ends(&reg))
+        if end.is_none() {
+            for unit in &order.idle {
+                self.idle(unit, batch);
+            }
+        }
+        Ok(end)
     }
 
+    /// A unit that needs no host. False: it needs one.
+    fn idle(&self, unit: &FrameUnit<'_>, batch: &mut Batch) -> bool {
+        let (event, reg) = match &unit.what {
+            FrameWhat::Skip(why) => self.skipped(unit.step, &unit.unit, unit.item.clone(), why.clone()),
+            FrameWhat::Answer(ready, done) => {
+                self.began(unit.step, &unit.unit, ready);
+                let raw = Ok(done.clone());
+                self.ended(
+                    unit.step,
+                    &unit.unit,
+                    0,
+                    unit.item.clone(),
+                    Instant::now(),
+                    raw,
+                    Some(ready),
+                )
+            }
+            FrameWhat::Do(_) => return false,
+        };
+        batch.push(&unit.unit, event, reg);
+        true
+    }
+
+    /// Commits what ended.
     async fn record(
         &self,
-        order: &Ordered<'_, '_>,
-        begun: Instant,
-        raw: Result<Done, Failure>,
+        batch: Batch,
         results: &mut Results,
-    ) -> Result<Reg, Halt> {
+        at: Option<(&Arc<Host>, &Account)>,
+    ) -> Result<(), Halt> {
+        self.run.emit(batch.events).await?;
+        for (unit, reg) in batch.regs {
+            if !matches!(reg.outcome, Outcome::Unreachable | Outcome::Unknown) {
+                results.insert(unit, reg);
+            }
+        }
+        if let Some((on, account)) = at {
+            batch.through.into_iter().for_each(|id| on.acknowledge(account, id));
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, order: &Ordered<'_, '_>, begun: Instant, raw: Result<Done, Failure>) -> (Event, Reg) {
         let unit = order.unit;
         let attempt = self
             .run
@@ -447,21 +521,15 @@ impl Walk<'_> {
             .units
             .get(&unit.unit)
             .map_or(order.attempt, |u| u.attempt.max(order.attempt));
-        let reg = self
-            .end(
-                unit.step,
-                &unit.unit,
-                attempt,
-                unit.item.clone(),
-                begun,
-                raw,
-                Some(order.ready),
-            )
-            .await?;
-        if !matches!(reg.outcome, Outcome::Unreachable | Outcome::Unknown) {
-            results.insert(unit.unit.clone(), reg.clone());
-        }
-        Ok(reg)
+        self.ended(
+            unit.step,
+            &unit.unit,
+            attempt,
+            unit.item.clone(),
+            begun,
+            raw,
+            Some(order.ready),
+        )
     }
 }
 

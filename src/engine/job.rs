@@ -36,7 +36,7 @@ impl Run {
         host: &Arc<Host>,
         account: &Account,
         unit: &Unit,
-        uploads: &[Upload],
+        uploads: impl IntoIterator<Item = &Upload>,
     ) -> Result<(), JobEnd> {
         for upload in uploads {
             let mut tries = 0;

@@ -721,7 +721,7 @@ async fn drive(
         halt = listen(run, heard) => return Err(halt),
         halt = run.outed() => return Err(halt),
     };
-    let (how, exit) = verdict(&run.state(), &flow, lookout.code());
+    let (how, exit) = verdict(&run.state(), &flow, lookout.code().or(run.aborted.get().map(|_| 143)));
     if let Flow::Paused(text) = &flow {
         run.emit(vec![Event::Note {
             text: format!("paused: {}", run.loaded.redactor.clean(text)),

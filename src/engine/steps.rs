@@ -72,6 +72,8 @@ pub(crate) struct FrameUnit<'a> {
 
 pub(crate) enum FrameWhat {
     Skip(String),
+    /// Known without the host, and good.
+    Answer(Box<Ready>, Done),
     Do(Box<Ready>),
 }
 
@@ -260,6 +262,14 @@ impl<'a> Walk<'a> {
                         }
                         FrameWhat::Do(ready)
                     }
+                    // A bad answer ends the frame before it; what `set` binds is for the steps after it.
+                    Ok(Prepared::Ready(ready)) if !step.kind.free_names() => match &ready.action {
+                        Action::Answer(Ok(done)) => {
+                            let done = done.clone();
+                            FrameWhat::Answer(ready, done)
+                        }
+                        _ => break 'steps,
+                    },
                     _ => break 'steps,
                 };
                 let item = item.filter(|(_, secret)| !secret).map(|(value, _)| value);
@@ -340,6 +350,23 @@ impl<'a> Walk<'a> {
         raw: Result<Done, Failure>,
         ready: Option<&Ready>,
     ) -> Result<Reg, Halt> {
+        let (event, reg) = self.ended(step, unit, attempt, item, begun, raw, ready);
+        self.run.emit(vec![event]).await?;
+        Ok(reg)
+    }
+
+    /// What became of a unit, to be recorded.
+    #[expect(clippy::too_many_arguments, reason = "all of it stands in the one event")]
+    pub(crate) fn ended(
+        &self,
+        step: &Step,
+        unit: &Unit,
+        attempt: u32,
+        item: Option<Value>,
+        begun: Instant,
+        raw: Result<Done, Failure>,
+        ready: Option<&Ready>,
+    ) -> (Event, Reg) {
         let quiet = ready.is_some_and(|r| r.quiet) || step.no_log;
         let (outcome, mut result, message, diff) = match raw {
             Ok(done) => {
@@ -380,60 +407,64 @@ impl<'a> Walk<'a> {
             Some(ready) => ready.scope.clone(),
             None => plan::unit_scope(&self.run.loaded, self.place(&unit.host).with_step(step), None),
         };
-        self.run
-            .emit(vec![Event::UnitEnded(Box::new(UnitEnded {
-                unit: unit.clone(),
-                attempt,
-                kind: step.kind.name().to_owned(),
-                title: plan::title(&self.run.loaded, &step.name, &scope),
-                outcome,
-                result: shown,
-                message: message.clone(),
-                diff: diff.filter(|_| !quiet).map(|text| redactor.clean(&text)),
-                command: ready.filter(|_| !step.no_log).map(|r| r.command.clone()),
-                seconds: begun.elapsed().as_secs_f64(),
-                ignored,
-                item: item.filter(|_| !quiet).map(|item| redactor.clean_value(&item)),
-            }))])
-            .await?;
-        Ok(Reg {
+        let event = Event::UnitEnded(Box::new(UnitEnded {
+            unit: unit.clone(),
+            attempt,
+            kind: step.kind.name().to_owned(),
+            title: plan::title(&self.run.loaded, &step.name, &scope),
+            outcome,
+            result: shown,
+            message: message.clone(),
+            diff: diff.filter(|_| !quiet).map(|text| redactor.clean(&text)),
+            command: ready.filter(|_| !step.no_log).map(|r| r.command.clone()),
+            seconds: begun.elapsed().as_secs_f64(),
+            ignored,
+            item: item.filter(|_| !quiet).map(|item| redactor.clean_value(&item)),
+        }));
+        let reg = Reg {
             outcome,
             result,
             message,
             ignored,
             secret: quiet && !step.no_log,
             restored: false,
-        })
+        };
+        (event, reg)
     }
 
     /// Records a unit whose `when` is false, or that cannot be decided in check mode.
     pub(crate) async fn skip(&self, step: &Step, unit: &Unit, item: Option<Value>, why: String) -> Result<Reg, Halt> {
+        let (event, reg) = self.skipped(step, unit, item, why);
+        self.run.emit(vec![event]).await?;
+        Ok(reg)
+    }
+
+    pub(crate) fn skipped(&self, step: &Step, unit: &Unit, item: Option<Value>, why: String) -> (Event, Reg) {
         let result = json!({"changed": false, "failed": false, "skipped": true, "skip_reason": why});
         let scope = plan::unit_scope(&self.run.loaded, self.place(&unit.host).with_step(step), None);
-        self.run
-            .emit(vec![Event::UnitEnded(Box::new(UnitEnded {
-                unit: unit.clone(),
-                attempt: 0,
-                kind: step.kind.name().to_owned(),
-                title: plan::title(&self.run.loaded, &step.name, &scope),
-                outcome: Outcome::Skipped,
-                result: result.clone(),
-                message: Some(self.run.loaded.redactor.clean(&why)),
-                diff: None,
-                command: None,
-                seconds: 0.0,
-                ignored: false,
-                item: item.map(|item| self.run.loaded.redactor.clean_value(&item)),
-            }))])
-            .await?;
-        Ok(Reg {
+        let event = Event::UnitEnded(Box::new(UnitEnded {
+            unit: unit.clone(),
+            attempt: 0,
+            kind: step.kind.name().to_owned(),
+            title: plan::title(&self.run.loaded, &step.name, &scope),
+            outcome: Outcome::Skipped,
+            result: result.clone(),
+            message: Some(self.run.loaded.redactor.clean(&why)),
+            diff: None,
+            command: None,
+            seconds: 0.0,
+            ignored: false,
+            item: item.map(|item| self.run.loaded.redactor.clean_value(&item)),
+        }));
+        let reg = Reg {
             outcome: Outcome::Skipped,
             result,
             message: Some(why),
             ignored: false,
             secret: false,
             restored: false,
-        })
+        };
+        (event, reg)
     }
 
     pub(crate) fn began(&self, step: &Step, unit: &Unit, ready: &Ready) {
@@ -524,7 +555,7 @@ fn register_binding(step: &Step, regs: &[&Reg], units: &[Planned]) -> Binding {
         "results": results,
         "changed": regs.iter().any(|reg| reg.outcome == Outcome::Changed),
         "failed": regs.iter().any(|reg| reg.outcome == Outcome::Failed),
-        "skipped": !regs.is_empty() && regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
+        "skipped": regs.iter().all(|reg| reg.outcome == Outcome::Skipped),
         "msg": "all items completed",
     }))
 }

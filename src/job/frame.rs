@@ -180,9 +180,13 @@ pub(crate) fn wait(nonce: &str, id: &JobId, seconds: u64) -> String {
 }
 
 pub(crate) fn ack(nonce: &str, ids: &[JobId]) -> String {
-    let mut frame = format!("N={nonce}\n{}", text::ACK);
-    for id in ids {
-        let _ = writeln!(frame, "ack {id}");
+    let mut frame = format!("N={nonce}; set --\n");
+    // One process removes the files of many jobs, as far as their names fit into its arguments.
+    for some in ids.chunks(64) {
+        for id in some {
+            let _ = writeln!(frame, "J=$A/jobs/{id}; {}", text::ACK);
+        }
+        let _ = writeln!(frame, "{}", text::FREE);
     }
     frame
 }

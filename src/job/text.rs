@@ -70,16 +70,20 @@ take_lock() {
   chmod 0711 "$S" 2>&1 && mkdir -p "$S/jobs" "$S/uploads" 2>&1 && { printf '' >>"$S/run.lock"; } 2>&1 || { mark lock bad; return; }
   exec 9>>"$S/run.lock"
   fenced && return
-  if "$FLOCK" -n 9 9>&9; then :; else
-    if owner_read; then
-      if [ "$take" = 1 ] || { [ "$orun" = "$run" ] && { [ "$oinst" = "$inst" ] || [ "$ep" -gt "$oep" ]; }; }; then
-        # Its shell ends, and with it what it was about to start; jobs are in sessions of their own and live on.
-        if alive "$opid" "$ostart" "$oboot" && [ "$ppg" = "$opg" ]; then kill -s TERM -- "-$opg"; fi
-        i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 40 ] || { cat "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
-      else cat "$S/owner"; release; mark lock held; return; fi
-    else
-      i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 20 ] || { release; echo "the lock $S/run.lock is held, and no owner is written"; mark lock bad; return; }; sleep 0.1; done
-    fi
+  got=; i=0
+  if "$FLOCK" -n 9 9>&9; then got=1; else
+    # Who takes it writes its name a moment later.
+    until owner_read; do
+      if "$FLOCK" -n 9 9>&9; then got=1; break; fi
+      i=$((i+1)); [ $i -lt 20 ] || { release; echo "the lock $S/run.lock is held, and no owner is written"; mark lock bad; return; }; sleep 0.1
+    done
+  fi
+  if [ -z "$got" ]; then
+    if [ "$take" = 1 ] || { [ "$orun" = "$run" ] && { [ "$oinst" = "$inst" ] || [ "$ep" -gt "$oep" ]; }; }; then
+      # Its shell ends, and with it what it was about to start; jobs are in sessions of their own and live on.
+      if alive "$opid" "$ostart" "$oboot" && [ "$ppg" = "$opg" ]; then kill -s TERM -- "-$opg"; fi
+      i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 40 ] || { cat "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
+    else cat "$S/owner"; release; mark lock held; return; fi
   fi
   fenced && return
   was=none
@@ -208,9 +212,10 @@ ran() { # exit code of the supervisor, job id
 }
 "#;
 
-/// Frees what is known to the journal; the claim and the result stay, so that nothing runs again.
-pub(crate) const ACK: &str = r#"ack() { J=$A/jobs/$1; if done_; then rm -f "$J.out" "$J.err" "$J.lock" "$J".script-*; fi; }
-"#;
+/// Frees what is known to the journal; the claim and the result stay, so that nothing runs again. One job's files join
+/// the list `$@`; `FREE` removes them.
+pub(crate) const ACK: &str = r#"done_ && set -- "$@" "$J.out" "$J.err" "$J.lock" "$J".script-*"#;
+pub(crate) const FREE: &str = r#"[ $# = 0 ] || rm -f -- "$@"; set --"#;
 
 /// Waits for the end of a job, some seconds at most, with pauses that grow. `$1` job, `$2` seconds.
 pub(crate) const WAIT: &str = r#"wait_for() {

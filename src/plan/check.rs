@@ -208,7 +208,11 @@ impl<'a> Pass<'a> {
         let mut units = Vec::new();
         for step in &playbook.finally {
             for host in &hosts {
-                self.step(Place::host(host), step, Phase::Finally, "finally", &mut units);
+                let place = Place {
+                    outcome: "",
+                    ..Place::host(host)
+                };
+                self.step(place, step, Phase::Finally, "finally", &mut units);
             }
         }
         if !units.is_empty() {

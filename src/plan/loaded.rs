@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::schema_verb;
-use super::scope::SharedLive;
+use super::scope::{Shared, SharedLive};
 use super::tags::Tags;
 use crate::event::OneSchema;
 use crate::id::{HostName, RunId};
@@ -69,6 +69,7 @@ pub(crate) struct Loaded {
     /// The journal's key for secrets in digests.
     pub(crate) key: [u8; 32],
     pub(crate) live: SharedLive,
+    pub(crate) shared: Shared,
     /// Warnings and notes of the load.
     pub(crate) notes: Diagnostics,
     /// Mistakes of the load: `check` adds its own and shows all.
@@ -216,6 +217,7 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
         run,
         key,
         live: SharedLive::default(),
+        shared: Shared::default(),
         notes,
         errors,
         unknown: Arc::new(unknown.collect()),

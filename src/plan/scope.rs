@@ -1,7 +1,7 @@
 //! Which variables a template sees, by where it stands.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::stages::Instance;
 use crate::id::HostName;
 use crate::inventory::Inventory;
 use crate::playbook::Step;
-use crate::template::{Binding, Layer, Peers, Scope};
+use crate::template::{Binding, Layer, Peers, Pending, Scope};
 
 /// What the run has learned: results registered and variables set, per host and for all hosts.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,17 @@ impl SharedLive {
     }
 }
 
+/// The names that all hosts of a batch share: kept from one scope to the next, since each of a thousand hosts would
+/// list the thousand again.
+#[derive(Default)]
+pub(crate) struct Shared(Mutex<Option<Kept>>);
+
+struct Kept {
+    hosts: Option<Vec<HostName>>,
+    batch: Vec<HostName>,
+    layer: Arc<Layer>,
+}
+
 /// Where a template stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -84,7 +95,7 @@ pub(crate) struct Place<'a> {
     pub(crate) step: Option<&'a Step>,
     /// The batch, for `ansible_play_batch`; empty outside a stage.
     pub(crate) batch: &'a [HostName],
-    /// `run.outcome`.
+    /// `run.outcome`; empty where it is not known yet.
     pub(crate) outcome: &'a str,
 }
 
@@ -127,7 +138,9 @@ impl Loaded {
         layers.push(self.live.layer(place.host));
         layers.push(Arc::clone(&self.extra));
         layers.extend(self.inventory.magic(place.host));
-        layers.push(Arc::new(self.own_names(place)));
+        layers.push(self.shared_names(place));
+        let run = self.about_run(place.outcome);
+        layers.push(Arc::new(Layer::from([("run".to_owned(), run)])));
         Scope {
             layers,
             peers: Some(Arc::new(OtherHosts {
@@ -136,17 +149,40 @@ impl Loaded {
         }
     }
 
-    fn own_names(&self, place: Place<'_>) -> Layer {
+    /// `run`: its id, whether it only checks, and how it came out, where that is known.
+    fn about_run(&self, outcome: &str) -> Binding {
+        let mut about = json!({"id": self.run.as_str(), "check": self.options.check});
+        if outcome.is_empty() {
+            return Binding::Pending(Pending {
+                name: "run.outcome".into(),
+                fields: Some(&["id", "check", "outcome"]),
+                known: Some(Arc::new(about)),
+            });
+        }
+        about["outcome"] = json!(outcome);
+        Binding::Data(about)
+    }
+
+    fn shared_names(&self, place: Place<'_>) -> Arc<Layer> {
+        let hosts = place.instance.map(|instance| instance.hosts.as_slice());
+        let mut slot = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(kept) if kept.hosts.as_deref() == hosts && kept.batch == place.batch => Arc::clone(&kept.layer),
+            _ => {
+                let layer = Arc::new(self.list_names(place));
+                *slot = Some(Kept {
+                    hosts: hosts.map(<[HostName]>::to_vec),
+                    batch: place.batch.to_vec(),
+                    layer: Arc::clone(&layer),
+                });
+                layer
+            }
+        }
+    }
+
+    fn list_names(&self, place: Place<'_>) -> Layer {
         let names = |hosts: &[HostName]| -> Value { hosts.iter().map(HostName::as_str).collect() };
         let mut layer = Layer::new();
-        layer.insert(
-            "run".into(),
-            Binding::Data(json!({
-                "id": self.run.as_str(),
-                "outcome": place.outcome,
-                "check": self.options.check,
-            })),
-        );
         if let Some(instance) = place.instance {
             layer.insert("ansible_play_hosts".into(), Binding::Data(names(&instance.hosts)));
             layer.insert("ansible_play_hosts_all".into(), Binding::Data(names(&instance.hosts)));

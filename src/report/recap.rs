@@ -134,6 +134,13 @@ fn rows(state: &RunState, end: End) -> Vec<Row<'_>> {
     for unit in state.units.keys().filter(|unit| unit.stage != "finally") {
         furthest.insert(&unit.host, unit);
     }
+    // They stand among the failed, and the run is done all the same: the row says why.
+    let mut ignored: HashMap<&HostName, usize> = HashMap::new();
+    for (unit, known) in &state.units {
+        if matches!(&known.status, UnitStatus::Ended { ignored: true, .. }) {
+            *ignored.entry(&unit.host).or_default() += 1;
+        }
+    }
     let unsure: HashSet<&HostName> = unknown(state).into_iter().map(|(unit, _)| &unit.host).collect();
     let mut rows: Vec<Row<'_>> = state
         .hosts
@@ -153,7 +160,10 @@ fn rows(state: &RunState, end: End) -> Vec<Row<'_>> {
                 }
                 None if unsure.contains(name) => (Rank::Unknown, "unknown".to_owned(), ""),
                 None if none => (Rank::Untouched, "untouched".to_owned(), ""),
-                None if end.how == RunEnd::Done => (Rank::Through, String::new(), ""),
+                None if end.how == RunEnd::Done => {
+                    let word = ignored.get(name).map(|n| format!("{n} failed, ignored"));
+                    (Rank::Through, word.unwrap_or_default(), "")
+                }
                 None => {
                     let word = furthest
                         .get(name)

@@ -27,7 +27,7 @@ pub(super) fn way(how: RunEnd, exit: u8) -> Way {
             &[("then go on", "refit resume RUN"), CLOSE],
         ),
         (RunEnd::Paused, _) => ("paused", &[ON, CLOSE]),
-        (RunEnd::Interrupted, 143) => ("stopped by SIGTERM", &[ON, CLOSE]),
+        (RunEnd::Interrupted, 143) => ("stopped from outside", &[ON, CLOSE]),
         (RunEnd::Interrupted, _) => ("stopped by Ctrl-C", &[ON, CLOSE]),
         (RunEnd::Refused, _) => ("refused; nothing was touched", &[]),
     };

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh: what `make test` needs beside Rust: sshd, sudo, sqlite3, PostgreSQL's server and client programs, curl. As root it
+# setup.sh: what `make test` needs beside Rust: sshd, sudo, sqlite3, PostgreSQL's server and client programs, pgbouncer, busybox, curl. As root it
 # installs what is missing by apt, and starts no service of the machine; else it says the line. Quick where all is there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,6 +13,8 @@ need sqlite3 sqlite3
 need curl curl
 need openssl openssl
 need ps procps
+need pgbouncer pgbouncer
+need busybox busybox
 "$here/postgres.sh" has || miss+=(postgresql postgresql-contrib postgresql-client)
 ((${#miss[@]})) || exit 0
 if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then

@@ -124,8 +124,7 @@ steps:
     );
     insta::assert_snapshot!(said, @r#"
     error: --tags: no stage and no step has the tag `instal`
-     |
-     = help: did you mean `install`?
+      = help: did you mean `install`?
 
     error: --skip-tags: no stage and no step has the tag `nothing`
 
@@ -147,8 +146,7 @@ steps:
     );
     insta::assert_snapshot!(said, @r#"
     error: -e `relaese`: nothing reads this variable
-     |
-     = help: did you mean `release`?
+      = help: did you mean `release`?
 
     error: -e `other`: nothing reads this variable
 
@@ -177,8 +175,7 @@ steps:
       = help: is a closing `}` missing?
 
     error: -e `release` is no `name=value`
-     |
-     = help: write `-e name=value`, `-e '{name: value}'` or `-e @FILE`
+      = help: write `-e name=value`, `-e '{name: value}'` or `-e @FILE`
 
     error: no such file: `nowhere.yml`
 
@@ -356,8 +353,7 @@ steps:
     );
     insta::assert_snapshot!(said, @r#"
     error: no such inventory source: `nowhere.ini`
-     |
-     = help: a list of hosts has a comma: `-i nowhere.ini,`
+      = help: a list of hosts has a comma: `-i nowhere.ini,`
 
     1 error
     "#);
@@ -379,8 +375,7 @@ steps:
     );
     insta::assert_snapshot!(said, @r#"
     error: the inventory has no host
-     |
-     = help: name a source with hosts: `-i FILE`
+      = help: name a source with hosts: `-i FILE`
 
     1 error
     "#);

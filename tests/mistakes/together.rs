@@ -92,8 +92,7 @@ stages:
        = help: did you mean `fleet`?
 
     error: -e `tarqet`: nothing reads this variable
-     |
-     = help: did you mean `target`?
+      = help: did you mean `target`?
 
     8 errors
     "#);

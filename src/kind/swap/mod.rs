@@ -115,10 +115,7 @@ impl Kind for SwapKind {
 
     fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
         let files = params.nested("files", "a file of `swap`", FILE).unwrap_or_default();
-        files
-            .iter()
-            .flat_map(|file| file.files(FILE, context.folder))
-            .collect()
+        files.iter().flat_map(|file| file.files(FILE, context.folder)).collect()
     }
 
     fn action(&self, params: &Params, context: &Context<'_>) -> Result<Action, Diagnostics> {

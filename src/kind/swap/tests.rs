@@ -689,8 +689,5 @@ fn its_files_are_part_of_the_recipe() {
     ]});
     let params = crate::kind::trial::params(&KIND, &given).expect("parameters");
     let found = place.with(|context| KIND.artefacts(&params, context));
-    assert_eq!(
-        found,
-        ["/play/bin/tool", "/play/tool.j2"].map(std::path::PathBuf::from)
-    );
+    assert_eq!(found, ["/play/bin/tool", "/play/tool.j2"].map(std::path::PathBuf::from));
 }

@@ -407,7 +407,7 @@ paused (exit 6)
 stopped by Ctrl-C (exit 130)
   go on:        refit resume 0198c0de-0000-7000-8000-000000000001
   or close it:  refit abort 0198c0de-0000-7000-8000-000000000001 --reason R
-stopped by SIGTERM (exit 143)
+stopped from outside (exit 143)
   go on:        refit resume 0198c0de-0000-7000-8000-000000000001
   or close it:  refit abort 0198c0de-0000-7000-8000-000000000001 --reason R
 "#);
