@@ -358,3 +358,20 @@ stages:
         .says("`made` held a secret and is not in the journal");
     assert_eq!(fleet.effects("h1"), ["make", "rc-0"]);
 }
+
+/// A password on the command line would stand in the list of processes and in the journal.
+#[test]
+fn a_password_by_e_is_refused() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write("p.yml", "hosts: fleet\nsteps:\n  - command: id\n");
+    for given in [
+        "ansible_become_password=canary-4711",
+        "{ansible_become_pass: canary-4711}",
+    ] {
+        fleet
+            .run(&playbook, &["-e", given])
+            .exits(1)
+            .says("a password does not belong on a command line")
+            .says_not("canary-4711");
+    }
+}

@@ -290,6 +290,7 @@ fn extra_vars(given: &[String], folder: &Path) -> Result<Layer, Diagnostics> {
                 )));
                 continue;
             }
+            errors.extend(secret_by_name(name));
             layer.insert(
                 name.to_owned(),
                 Binding::Data(serde_json::Value::String(value.to_owned())),
@@ -298,13 +299,26 @@ fn extra_vars(given: &[String], folder: &Path) -> Result<Layer, Diagnostics> {
         };
         match yaml::parse(&source, Rules::Core) {
             Ok(node) => match variables(&node) {
-                Ok(more) => layer.extend(more),
+                Ok(more) => {
+                    if !text.starts_with('@') {
+                        errors.extend(more.keys().filter_map(|name| secret_by_name(name)));
+                    }
+                    layer.extend(more);
+                }
                 Err(e) => errors.push(e),
             },
             Err(e) => errors.extend(e),
         }
     }
     if errors.has_errors() { Err(errors) } else { Ok(layer) }
+}
+
+/// A password on the command line would stand in the list of processes, and in the journal for a resume.
+fn secret_by_name(name: &str) -> Option<Diagnostic> {
+    matches!(name, "ansible_become_password" | "ansible_become_pass").then(|| {
+        Diagnostic::general(format!("-e `{name}`: a password does not belong on a command line"))
+            .help("name it in the inventory, from an entry of the playbook's `secrets`, or in a file: `-e @FILE`")
+    })
 }
 
 fn variables(node: &Node) -> Result<Layer, Diagnostic> {
