@@ -15,6 +15,8 @@ use crate::playbook::Step;
 
 /// How long an unmet guard is asked again where its step has no `timeout`.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How often all guards are asked from the first again because one of them had to be waited for.
+const ROUNDS: usize = 5;
 const BETWEEN: Duration = Duration::from_secs(2);
 
 pub(crate) enum Guarded {
@@ -41,30 +43,40 @@ pub(crate) async fn hold(
         for_all: false,
         deadline: None,
     };
-    for step in guard {
-        let asked = if step.run_once {
-            &hosts[..hosts.len().min(1)]
-        } else {
-            hosts
-        };
-        for host in asked {
-            let scope = plan::unit_scope(&run.loaded, walk.place(host).with_step(step), None);
-            let items = match plan::items(&run.loaded, step, &scope) {
-                Ok(None) => vec![None],
-                Ok(Some(Ok(items))) => items.into_iter().map(Some).collect(),
-                Ok(Some(Err(names))) => return Ok(held(run, step, host, &waits(&names))),
-                Err(e) => return Ok(held(run, step, host, &in_one_line(&e))),
+    // All must hold at one moment: after a wait for one, those before it are asked again.
+    for _ in 0..ROUNDS {
+        let mut waited = false;
+        for step in guard {
+            let asked = if step.run_once {
+                &hosts[..hosts.len().min(1)]
+            } else {
+                hosts
             };
-            let looped = step.loop_.is_some();
-            for (index, item) in items.into_iter().enumerate() {
-                let unit = walk.unit(host, step, looped.then_some(index));
-                if let Err(text) = one(&walk, host, step, &unit, item).await? {
-                    return Ok(held(run, step, host, &text));
+            for host in asked {
+                let scope = plan::unit_scope(&run.loaded, walk.place(host).with_step(step), None);
+                let items = match plan::items(&run.loaded, step, &scope) {
+                    Ok(None) => vec![None],
+                    Ok(Some(Ok(items))) => items.into_iter().map(Some).collect(),
+                    Ok(Some(Err(names))) => return Ok(held(run, step, host, &waits(&names))),
+                    Err(e) => return Ok(held(run, step, host, &in_one_line(&e))),
+                };
+                let looped = step.loop_.is_some();
+                for (index, item) in items.into_iter().enumerate() {
+                    let unit = walk.unit(host, step, looped.then_some(index));
+                    match one(&walk, host, step, &unit, item).await? {
+                        Ok(again) => waited |= again,
+                        Err(text) => return Ok(held(run, step, host, &text)),
+                    }
                 }
             }
         }
+        if !waited {
+            return Ok(Guarded::Holds);
+        }
     }
-    Ok(Guarded::Holds)
+    Ok(Guarded::Held(
+        "its guards hold one after the other, and not together".into(),
+    ))
 }
 
 fn held(run: &Run, step: &Step, host: &HostName, why: &str) -> Guarded {
@@ -75,22 +87,25 @@ fn held(run: &Run, step: &Step, host: &HostName, why: &str) -> Guarded {
     ))
 }
 
-/// One guard on one host (and item), asked again until it holds or its limit is over. Err: why it does not hold.
+/// One guard on one host (and item), asked again until it holds or its limit is over. True: it did not hold at first.
+/// Err: why it does not hold.
 async fn one(
     walk: &Walk<'_>,
     host: &HostName,
     step: &Step,
     unit: &Unit,
     item: Option<(Value, bool)>,
-) -> Result<Result<(), String>, Halt> {
+) -> Result<Result<bool, String>, Halt> {
     let run = walk.run;
     let limit = step.timeout.unwrap_or(LIMIT);
     let begun = Instant::now();
+    let mut waited = false;
     let raw = loop {
         match ask(walk, host, step, unit, item.as_ref()).await {
-            None => return Ok(Ok(())),
+            None => return Ok(Ok(waited)),
             Some(Ok(done)) => break done,
             Some(Err(failure)) => {
+                waited = true;
                 let left = limit.saturating_sub(begun.elapsed());
                 if left.is_zero() || run.stopping() {
                     return Ok(Err(failure.message));
@@ -117,7 +132,7 @@ async fn one(
     };
     let shown = item.filter(|(_, secret)| !secret).map(|(value, _)| value);
     walk.end(step, unit, 0, shown, begun, Ok(raw), ready.as_deref()).await?;
-    Ok(Ok(()))
+    Ok(Ok(waited))
 }
 
 /// None: its `when` is false.
