@@ -3,6 +3,7 @@
 
 mod after;
 mod ask;
+mod course;
 mod drive;
 mod exit;
 mod frame;
