@@ -10,7 +10,6 @@ use super::host::{Away, Host};
 use super::run::Halt;
 use super::steps::{Walk, in_one_line, predicted, waits};
 use crate::connection::Account;
-use crate::event::Intent;
 use crate::id::{Phase, Unit};
 use crate::kind::{Action, Done, Failure, Probe, ShellAction, Verdict};
 use crate::plan::{self, Prepared, Ready};
@@ -199,7 +198,6 @@ impl Walk<'_> {
     }
 
     /// As `settle`, for a job inside a frame: a new attempt is run here and now.
-    #[expect(clippy::too_many_arguments, reason = "what a job was and where it ran")]
     pub(crate) async fn unknown(
         &self,
         on: &Arc<Host>,
@@ -207,7 +205,6 @@ impl Walk<'_> {
         step: &Step,
         unit: &Unit,
         ready: &Ready,
-        _known: &Intent,
         text: String,
     ) -> Result<Result<Done, Failure>, Halt> {
         match self.settle(on, account, step, unit, ready, &text).await? {

@@ -165,7 +165,7 @@ impl Walk<'_> {
         };
         let account = self.account(&on, ready);
         match &ready.action {
-            Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(step, ready, &on, &account).await),
+            Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(ready, &on, &account).await),
             Action::Shell(_) => {
                 let how = if again { Try::Again } else { Try::First };
                 self.job(&on, &account, step, unit, ready, how).await
@@ -175,11 +175,10 @@ impl Walk<'_> {
         }
     }
 
-    async fn check_only(&self, step: &Step, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Done, Failure> {
+    async fn check_only(&self, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Done, Failure> {
         let Action::Shell(action) = &ready.action else {
             return Err(Failure::new("nothing to look at"));
         };
-        let _ = step;
         let away = |text: String| Failure {
             unreachable: true,
             ..Failure::new(text)

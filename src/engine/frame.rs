@@ -11,7 +11,7 @@ use super::job::{JobEnd, announced, ended, intent};
 use super::run::Halt;
 use super::steps::{End, FrameUnit, FrameWhat, Reg, Walk};
 use crate::connection::{Account, Start};
-use crate::event::{Event, Intent, Outcome};
+use crate::event::{Event, Outcome};
 use crate::id::{HostName, JobId, Unit};
 use crate::job::JobState;
 use crate::kind::{Action, Done, Facts, Failure, Job, Output, Probe, ShellAction, Upload, Verdict};
@@ -317,7 +317,6 @@ impl Walk<'_> {
         results: &mut Results,
     ) -> Result<(usize, Option<End>), Halt> {
         let mut next = 0;
-        let mut lost = None;
         if let Ok(link) = on.link(self.run).await {
             let starts: Vec<Start<'_>> = orders
                 .iter()
@@ -373,13 +372,11 @@ impl Walk<'_> {
             match sent {
                 Ok(()) if next == orders.len() => return Ok((next, None)),
                 Ok(()) => {}
-                Err(e) => {
+                Err(_) => {
                     on.drop_link(&link).await;
-                    lost = Some(e.text);
                 }
             }
         }
-        let _ = lost;
         // The rest one by one: each is found on the host, or started if it never was.
         for order in &orders[next..] {
             let since = Instant::now();
@@ -431,22 +428,8 @@ impl Walk<'_> {
                 // Settling it may run something.
                 let before = std::mem::take(batch);
                 self.record(before, results, Some((on, account))).await?;
-                let known = Intent {
-                    job: order.id.clone(),
-                    boot: String::new(),
-                    identity: String::new(),
-                    digest: order.ready.digest.clone(),
-                };
-                self.unknown(
-                    on,
-                    account,
-                    order.unit.step,
-                    &order.unit.unit,
-                    order.ready,
-                    &known,
-                    text,
-                )
-                .await?
+                self.unknown(on, account, order.unit.step, &order.unit.unit, order.ready, text)
+                    .await?
             }
             end => Err(failure_of(end)),
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::connection::{Hub, Target};
 use crate::event::{Digests, Event, Fate, Outcome, RunEnd, RunPhase, RunState, UnitStatus};
-use crate::id::{HostName, RunId, Unit};
+use crate::id::{RunId, Unit};
 use crate::journal::{FindError, Journal, JournalError, Message, Reader, this_controller};
 use crate::plan::{self, Options, SecretUse};
 
@@ -312,7 +312,7 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
             continue;
         }
         let users = checked.accounts.get(&host).cloned().unwrap_or_default();
-        if let Err(text) = unlock(&hub, &host, &target, &users, run, epoch).await {
+        if let Err(text) = unlock(&hub, &target, &users, run, epoch).await {
             lines.push(format!("{host}: its lock stays: {text}"));
         }
     }
@@ -322,13 +322,11 @@ async fn free(run: &RunId, epoch: i64, state: &RunState) -> Vec<String> {
 
 async fn unlock(
     hub: &Hub,
-    host: &HostName,
     target: &Target,
     users: &std::collections::BTreeSet<Option<String>>,
     run: &RunId,
     epoch: i64,
 ) -> Result<(), String> {
-    let _ = host;
     let (link, look, holder, others) = super::survey::reach(hub, target, users).await?;
     if look.holder.as_ref().is_some_and(|holder| holder.run == *run) {
         let epoch = epoch.max(look.fence);

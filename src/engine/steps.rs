@@ -220,10 +220,7 @@ impl<'a> Walk<'a> {
                 .enumerate()
                 .map(|(index, item)| (self.unit(host, step, Some(index)), Some(item)))
                 .collect()),
-            Ok(Some(Err(names))) if self.run.check_mode() => {
-                let _ = names;
-                Ok(vec![(self.unit(host, step, None), None)])
-            }
+            Ok(Some(Err(_))) if self.run.check_mode() => Ok(vec![(self.unit(host, step, None), None)]),
             Ok(Some(Err(names))) => Err(Failure::new(format!("its loop: {}", waits(&names)))),
             Err(e) => match plan::prepare(loaded, self.place(host), step, None) {
                 Ok(Prepared::Skip(_)) => Ok(vec![(self.unit(host, step, None), None)]),
