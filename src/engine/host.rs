@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) others: Vec<Account>,
     /// The login is root: becoming root needs no sudo.
     root: bool,
+    /// Nothing is done here: other hosts' tunnels lead through it. It is not locked, and needs no shell.
+    pub(crate) only_way: bool,
     link: AsyncMutex<Option<Arc<Link>>>,
     /// Held from the first upload of a job to its end: the folder of uploads is one for all who work here.
     pub(crate) uploads: AsyncMutex<()>,
@@ -63,9 +65,18 @@ impl Host {
             holder,
             others,
             root,
+            only_way: false,
             link: AsyncMutex::new(link),
             uploads: AsyncMutex::new(()),
             seen: Mutex::default(),
+        }
+    }
+
+    /// A host that tunnels lead through, and where nothing is done.
+    pub(crate) fn way(target: Target, link: Option<Arc<Link>>) -> Host {
+        Host {
+            only_way: true,
+            ..Host::new(target, Account::Login, Vec::new(), false, link)
         }
     }
 
@@ -129,13 +140,13 @@ impl Host {
             return Ok(Arc::clone(link));
         }
         // A host that never answered in this session is asked once; one that did is waited for.
-        let patience = if self.locked() || run.check_mode() {
+        let patience = if self.locked() || self.only_way || run.check_mode() {
             patience()
         } else {
             Duration::ZERO
         };
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
-        if !run.check_mode() && run.journal.is_some() {
+        if !self.only_way && !run.check_mode() && run.journal.is_some() {
             let who = controller_name();
             self.lock(&link, &run.id, run.epoch, &who, false).await.map_err(|e| {
                 if matches!(e, LockError::HeldBy(_) | LockError::Stale { .. }) {
@@ -155,7 +166,11 @@ impl Host {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(500);
         loop {
-            match hub.connect(&self.target).await {
+            let connected = match self.only_way {
+                true => hub.connect_for_tunnels(&self.target).await,
+                false => hub.connect(&self.target).await,
+            };
+            match connected {
                 Ok(link) => return Ok(link),
                 Err(e) if begun.elapsed() + pause > patience || give_up() => {
                     let hint = e.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();

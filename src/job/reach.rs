@@ -6,8 +6,9 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::{Job, Output, Probe};
+use super::{Job, Output, Probe, Tunnel};
 use crate::event::Segment;
+use crate::id::HostName;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -64,6 +65,14 @@ impl Failure {
 pub(crate) trait Reading: Send + Sync {
     /// Runs a probe on the host as the step's account.
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>>;
+    /// Opens a tunnel to HOST:PORT as the step's host sees it, or as `via` does: another host of the inventory, which is
+    /// connected where the run has not yet. A new one each time; a connection that was lost is made again.
+    fn tunnel<'a>(
+        &'a self,
+        via: Option<&'a HostName>,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Tunnel, Failure>>;
     /// Shows what is waited for, the value seen last and the time left. Not journalled.
     fn progress(&self, text: &str);
     /// Resolves when no more waiting is wanted (the second Ctrl-C).

@@ -27,8 +27,9 @@ pub(crate) use params::{Given, Mode, Param, Params, Ty};
 use std::path::PathBuf;
 
 // The words of every kind.
+use crate::id::HostName;
 pub(crate) use crate::job::{
-    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Upload, UploadFrom,
 };
 use crate::yaml::{Diagnostics, Node};
 
@@ -72,6 +73,11 @@ pub(crate) trait Kind: Send + Sync {
     /// Files and folders on the controller that the step will use; their content is part of the recipe.
     fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
         params.files(self.params(), context.folder)
+    }
+    /// Hosts of the inventory that the step's tunnels lead through: they are reached before anything is touched.
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+        let _ = (params, context);
+        Vec::new()
     }
     /// Names that the step waits for beside those of its parameters (in a template file).
     fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {

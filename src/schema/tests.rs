@@ -12,7 +12,8 @@ use super::*;
 use crate::database::lab::{Lab, PASSWORD};
 use crate::database::{Database, Engine, Session, Tls, Verify};
 use crate::event::{Segment, SegmentState};
-use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading};
+use crate::id::HostName;
+use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Tunnel};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/temporal-schema");
 
@@ -81,6 +82,9 @@ async fn sh(script: &str) -> Output {
 impl Reading for Host {
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async { Ok(sh(&probe.script).await) })
+    }
+    fn tunnel<'a>(&'a self, _: Option<&'a HostName>, _: &'a str, _: u16) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async { Ok(Tunnel::direct()) })
     }
     fn progress(&self, text: &str) {
         self.shown.lock().unwrap().push(text.to_owned());

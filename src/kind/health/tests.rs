@@ -10,8 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::KIND;
 use crate::event::Segment;
+use crate::id::HostName;
 use crate::kind::trial::{Host, Place};
-use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Verdict};
+use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Tunnel, Verdict};
 use crate::temporal::trial::{FRONTEND, Server};
 
 /// A host whose scripts run here; the first `lost` probes get no answer.
@@ -49,6 +50,9 @@ impl Reading for Here {
             }
             Ok(self.host.run(&probe.script, &probe.environment))
         })
+    }
+    fn tunnel<'a>(&'a self, _: Option<&'a HostName>, _: &'a str, _: u16) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async { Ok(Tunnel::direct()) })
     }
 
     fn progress(&self, text: &str) {
