@@ -9,6 +9,7 @@ mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod tunnel;
 mod unknown;
 mod unreachable;
 

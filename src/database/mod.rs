@@ -9,8 +9,9 @@ pub(crate) mod lab;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use crate::tls::Tls;
+pub(crate) use crate::tls::Verify;
 pub(crate) use error::DatabaseError;
 pub(crate) use postgres::Session;
-#[cfg(test)]
-pub(crate) use settings::Tls;
-pub(crate) use settings::{Database, Engine, Verify};
+pub(crate) use settings::{Database, Engine};

@@ -1,10 +1,11 @@
 //! What a playbook says of a database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::secret::Secret;
+use crate::tls::{Tls, Verify};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Span};
 
 /// One entry of `databases:`, rendered and decoded for one host.
@@ -39,24 +40,6 @@ impl Engine {
             Engine::Sqlite => "sqlite",
         }
     }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    pub(crate) verify: Verify,
-    /// PEM files on the controller.
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) cert: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-}
-
-/// How far the server's certificate is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verify {
-    /// No TLS at all.
-    None,
-    Ca,
-    Full,
 }
 
 const KEYS: [&str; 9] = [
@@ -151,12 +134,7 @@ impl Entry<'_> {
             name: self.text("name").unwrap_or_default(),
             user: String::new(),
             password: None,
-            tls: Tls {
-                verify: Verify::None,
-                ca: None,
-                cert: None,
-                key: None,
-            },
+            tls: Tls::new(Verify::None),
             path: String::new(),
         };
         let foreign: &[&str] = match engine {
@@ -277,74 +255,12 @@ impl Entry<'_> {
     }
 
     fn tls(&mut self, folder: &Path, socket: bool) -> Tls {
-        let mut tls = Tls {
-            verify: if socket { Verify::None } else { Verify::Full },
-            ca: None,
-            cert: None,
-            key: None,
-        };
-        let known = ["verify", "ca", "cert", "key"];
+        let default = if socket { Verify::None } else { Verify::Full };
         let at = self.key("tls");
-        let map = match self.value.get("tls") {
-            None | Some(Value::Null) => return tls,
-            Some(Value::Object(map)) => map.clone(),
-            Some(_) => {
-                let error = Diagnostic::error(&at, "`tls` must be a mapping");
-                self.found
-                    .push(error.help("write { verify: none | ca | full, ca: FILE, cert: FILE, key: FILE }"));
-                return tls;
-            }
-        };
-        let node = self.node.get("tls");
-        for (key, value) in &map {
-            let at = node
-                .and_then(|node| node.get(key))
-                .map_or(&at, |node| &node.span)
-                .clone();
-            let text = match value {
-                Value::Null => continue,
-                Value::String(text) => text.as_str(),
-                _ => "",
-            };
-            match key.as_str() {
-                "verify" => match text {
-                    "none" => tls.verify = Verify::None,
-                    "ca" => tls.verify = Verify::Ca,
-                    "full" => tls.verify = Verify::Full,
-                    _ => self.wrong(&at, "`verify` is none, ca or full".into()),
-                },
-                "ca" | "cert" | "key" => {
-                    let path = folder.join(text);
-                    if text.is_empty() {
-                        self.wrong(&at, format!("`{key}` must be a path"));
-                    } else if let Err(e) = std::fs::File::open(&path) {
-                        self.wrong(&at, format!("{}: {e}", path.display()));
-                    }
-                    match key.as_str() {
-                        "ca" => tls.ca = Some(path),
-                        "cert" => tls.cert = Some(path),
-                        _ => tls.key = Some(path),
-                    }
-                }
-                _ => {
-                    let error = Diagnostic::error(&at, format!("unknown key `{key}` in `tls`"));
-                    self.found.push(match nearest(key, &known) {
-                        Some(meant) => error.help(format!("did you mean `{meant}`?")),
-                        None => error.help(format!("known: {}", known.join(", "))),
-                    });
-                }
-            }
+        match self.value.get("tls") {
+            None | Some(Value::Null) => Tls::new(default),
+            Some(value) => Tls::decode(value, self.node.get("tls"), &at, folder, default, &[], &mut self.found),
         }
-        if tls.cert.is_some() != tls.key.is_some() {
-            self.wrong(&at, "`cert` and `key` belong together".into());
-        }
-        if tls.verify == Verify::None && (tls.ca.is_some() || tls.cert.is_some()) {
-            self.wrong(
-                &at,
-                "`verify: none` means no TLS at all: `ca` and `cert` have no use".into(),
-            );
-        }
-        tls
     }
 }
 
