@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("job", &["event", "id"]),
     ("connection", &["id", "job", "secret", "yaml"]),
     ("tls", &["yaml"]),
-    ("database", &["secret", "tls", "yaml"]),
+    ("database", &["id", "job", "secret", "tls", "yaml"]),
     ("schema", &["database", "event", "id", "job"]),
     ("temporal", &["tls"]),
     (

@@ -2,6 +2,7 @@
 
 mod error;
 mod postgres;
+mod reach;
 mod settings;
 
 #[cfg(test)]

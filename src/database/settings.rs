@@ -1,9 +1,12 @@
 //! What a playbook says of a database.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::id::HostName;
+use crate::job::Tunnel;
 use crate::secret::Secret;
 use crate::tls::{Tls, Verify};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Span};
@@ -23,6 +26,10 @@ pub(crate) struct Database {
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
     pub(crate) tls: Tls,
+    /// The host of the inventory whose ssh leads there; as decoded, it may be a group.
+    pub(crate) via: Option<HostName>,
+    /// Open, once the database was `reached` through `via`.
+    pub(crate) tunnel: Option<Arc<Tunnel>>,
     /// SQLite: the file, on the host of the unit.
     pub(crate) path: String,
 }
@@ -69,12 +76,15 @@ impl Database {
         }
     }
 
-    /// `HOST:PORT`, the socket's folder, or the file.
+    /// `HOST:PORT`, with `via HOST` where there is one, the socket's folder, or the file.
     pub(crate) fn place(&self) -> String {
         match self.engine {
             Engine::Sqlite => self.path.clone(),
             Engine::Postgres if self.host.starts_with('/') => self.host.clone(),
-            Engine::Postgres => format!("{}:{}", self.host, self.port),
+            Engine::Postgres => match &self.via {
+                Some(via) => format!("{}:{} via {via}", self.host, self.port),
+                None => format!("{}:{}", self.host, self.port),
+            },
         }
     }
 }
@@ -101,12 +111,6 @@ impl Entry<'_> {
                     None => error.help(format!("known: {}", KEYS.join(", "))),
                 });
             }
-        }
-        if map.contains_key("via") {
-            self.wrong(
-                &self.key("via"),
-                "`via` (a tunnel to the database) is known, not built yet".into(),
-            );
         }
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
@@ -135,11 +139,13 @@ impl Entry<'_> {
             user: String::new(),
             password: None,
             tls: Tls::new(Verify::None),
+            via: None,
+            tunnel: None,
             path: String::new(),
         };
         let foreign: &[&str] = match engine {
             Engine::Postgres => &["path"],
-            Engine::Sqlite => &["host", "port", "user", "password", "tls"],
+            Engine::Sqlite => &["host", "port", "user", "password", "tls", "via"],
         };
         for key in foreign.iter().filter(|key| map.contains_key(**key)) {
             let message = format!("`{key}` does not belong to a database of engine {}", engine.word());
@@ -164,6 +170,7 @@ impl Entry<'_> {
                 }
                 database.password = self.password(password);
                 database.tls = self.tls(folder, database.host.starts_with('/'));
+                database.via = self.via(database.host.starts_with('/'));
             }
         }
         Some(database)
@@ -249,6 +256,23 @@ impl Entry<'_> {
             Some(_) => {
                 let error = Diagnostic::error(&self.key("password"), "a password does not stand in a playbook");
                 self.found.push(error.help("write { file: PATH }, { env: NAME }, { prompt: TEXT } or { command: TEXT }, or use an entry of `secrets`"));
+                None
+            }
+        }
+    }
+
+    fn via(&mut self, socket: bool) -> Option<HostName> {
+        let text = self.text("via")?;
+        let at = self.key("via");
+        if socket {
+            let error = Diagnostic::error(&at, "a tunnel leads to a host and a port, and `host` is a unix socket");
+            self.found
+                .push(error.help("name in `host` what the host of `via` calls the server: localhost"));
+        }
+        match HostName::new(&text) {
+            Ok(name) => Some(name),
+            Err(e) => {
+                self.wrong(&at, e.to_string());
                 None
             }
         }

@@ -9,21 +9,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::run::Run;
 use crate::connection::{Account, Held, Hub, Identity, Link, LockError, Target};
 use crate::id::{JobId, RunId};
+use crate::job::patience;
 use crate::kind::Facts;
 
 /// How long a lost connection is tried again before the host counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn patience() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
-        return Duration::from_secs(seconds);
-    }
-    PATIENCE
-}
 
 pub(crate) struct Host {
     pub(crate) target: Target,
@@ -141,7 +131,7 @@ impl Host {
         }
         // A host that never answered in this session is asked once; one that did is waited for.
         let patience = if self.locked() || self.only_way || run.check_mode() {
-            patience()
+            patience(PATIENCE)
         } else {
             Duration::ZERO
         };

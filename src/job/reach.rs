@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,6 +12,18 @@ use crate::event::Segment;
 use crate::id::HostName;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How long something that is away is waited for; tests shorten it.
+pub(crate) fn patience(usual: Duration) -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        return usual.min(Duration::from_secs(seconds));
+    }
+    usual
+}
 
 /// What was done. `result` is a mapping with the kind's result fields; the engine adds `changed failed skipped`.
 #[derive(Clone, Debug)]

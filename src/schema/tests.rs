@@ -447,6 +447,8 @@ fn socket(host: &str, port: u16, name: &str) -> Database {
             cert: None,
             key: None,
         },
+        via: None,
+        tunnel: None,
         path: String::new(),
     }
 }
@@ -741,7 +743,10 @@ async fn a_running_statement_can_be_left_or_cancelled() {
     let host = Host::new("run.unit.1");
     let stop = async {
         host.until("behind pid").await;
-        assert_eq!(postgres::cancel(&database, "run.unit.1").await.unwrap(), 1);
+        assert_eq!(
+            postgres::cancel(&database, "run.unit.1", host.reading()).await.unwrap(),
+            1
+        );
     };
     let (failure, ()) = tokio::join!(apply(&database, &dir, Some("1.14"), &host), stop);
     let failure = fails(failure);
@@ -806,6 +811,8 @@ fn sqlite(path: &Path) -> Database {
     Database {
         engine: Engine::Sqlite,
         name: String::new(),
+        via: None,
+        tunnel: None,
         path: path.to_str().unwrap().into(),
         ..socket("", 0, "")
     }

@@ -1,4 +1,6 @@
-//! What only a host can reach, through its ssh: a gRPC server on its loopback.
+//! What only a host can reach, through its ssh: a gRPC server on its loopback, a database.
+
+mod database;
 
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -6,49 +8,68 @@ use std::time::Duration;
 
 use crate::fleet::Fleet;
 
-/// gRPC health on loopback behind a door that notes which program comes in.
-struct Server {
+/// A port of loopback that leads to a server, and notes which program comes in.
+struct Door {
     port: u16,
     callers: Arc<Mutex<Vec<String>>>,
-    _runtime: tokio::runtime::Runtime,
 }
 
-impl Server {
-    fn start() -> Server {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let inner = TcpListener::bind("127.0.0.1:0").unwrap();
-        let inside = inner.local_addr().unwrap();
-        inner.set_nonblocking(true).unwrap();
-        runtime.spawn(async move {
-            let (health, service) = tonic_health::server::health_reporter();
-            health
-                .set_service_status("ledger", tonic_health::ServingStatus::Serving)
-                .await;
-            let listener = tokio::net::TcpListener::from_std(inner).unwrap();
-            let incoming = tonic::transport::server::TcpIncoming::from(listener);
-            let router = tonic::transport::Server::builder().add_service(service);
-            router.serve_with_incoming(incoming).await.unwrap();
-        });
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+impl Door {
+    /// `address` is one of loopback's.
+    fn to(address: &str, inside: SocketAddr) -> Door {
+        let door = TcpListener::bind((address, 0)).unwrap();
         let port = door.local_addr().unwrap().port();
         let callers: Arc<Mutex<Vec<String>>> = Arc::default();
         let noted = Arc::clone(&callers);
         std::thread::spawn(move || {
             for near in door.incoming().flatten() {
                 noted.lock().unwrap().push(owner(near.peer_addr().unwrap(), port));
-                relay(near, TcpStream::connect(inside).unwrap());
+                if let Ok(far) = TcpStream::connect(inside) {
+                    relay(near, far);
+                }
             }
         });
-        Server {
-            port,
-            callers,
-            _runtime: runtime,
-        }
+        Door { port, callers }
     }
 
+    /// Who came in since the last question.
     fn callers(&self) -> Vec<String> {
         std::mem::take(&mut *self.callers.lock().unwrap())
     }
+
+    /// Somebody came in, and every one of them was an sshd.
+    #[track_caller]
+    fn only_sshd(&self) {
+        let callers = self.callers();
+        assert!(
+            !callers.is_empty() && callers.iter().all(|name| name.starts_with("sshd")),
+            "{callers:?}"
+        );
+    }
+}
+
+/// gRPC health; its threads end with the value.
+fn grpc() -> (tokio::runtime::Runtime, Door) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let inner = TcpListener::bind("127.0.0.1:0").unwrap();
+    let inside = inner.local_addr().unwrap();
+    inner.set_nonblocking(true).unwrap();
+    runtime.spawn(async move {
+        let (health, service) = tonic_health::server::health_reporter();
+        health
+            .set_service_status("ledger", tonic_health::ServingStatus::Serving)
+            .await;
+        let listener = tokio::net::TcpListener::from_std(inner).unwrap();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        let router = tonic::transport::Server::builder().add_service(service);
+        router.serve_with_incoming(incoming).await.unwrap();
+    });
+    (runtime, Door::to("127.0.0.1", inside))
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port()
 }
 
 fn relay(near: TcpStream, far: TcpStream) {
@@ -94,27 +115,24 @@ fn playbook(fleet: &Fleet, health: &str) -> String {
 #[test]
 fn grpc_is_asked_from_the_host() {
     let Some(fleet) = Fleet::up(1) else { return };
-    let server = Server::start();
+    let (_runtime, server) = grpc();
     let port = server.port;
     let ask = |from: &str| {
         let health =
             format!("{{ grpc: \"localhost:{port}\", service: ledger, from: {from}, stable_for: 1s, within: 20s }}");
         fleet.run(&playbook(&fleet, &health), &[]).exits(0).says("SERVING");
-        server.callers()
     };
-    let callers = ask("host");
-    assert!(
-        !callers.is_empty() && callers.iter().all(|name| name.starts_with("sshd")),
-        "{callers:?}"
-    );
-    let callers = ask("controller");
+    ask("host");
+    server.only_sshd();
+    ask("controller");
+    let callers = server.callers();
     assert!(
         !callers.is_empty() && callers.iter().all(|name| !name.starts_with("sshd")),
         "{callers:?}"
     );
 
     // A sick target turns it red, with the host's view of it.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let red = |port: u16| format!("{{ grpc: \"127.0.0.1:{port}\", from: host, within: 1s }}");
     fleet
         .run(&playbook(&fleet, &red(free)), &[])
@@ -139,7 +157,7 @@ fn grpc_is_asked_from_the_host() {
 #[test]
 fn a_cut_connection_ends_no_wait_for_grpc() {
     let Some(fleet) = Fleet::up(1) else { return };
-    let server = Server::start();
+    let (_runtime, server) = grpc();
     let health = format!(
         "{{ grpc: \"127.0.0.1:{}\", service: ledger, from: host, stable_for: 4s, within: 40s }}",
         server.port
