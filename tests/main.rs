@@ -4,6 +4,7 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod hands;
 mod interrupt;
 mod kill;
 mod lock;

@@ -18,18 +18,6 @@ pub(super) async fn abort(common: &Common, verb: Abort) -> u8 {
         Ok(journal) => journal,
         Err(code) => return code,
     };
-    match engine::abort(&journal, &verb.run, &verb.reason).await {
-        Ok(Ok(lines)) => {
-            lines.iter().for_each(|line| super::say(line));
-            0
-        }
-        Ok(Err(text)) => {
-            super::complain(&format!("error: {text}"));
-            1
-        }
-        Err(e) => {
-            super::complain(&format!("error: {e}"));
-            e.exit()
-        }
-    }
+    let came_to = engine::abort(&journal, &verb.run, &verb.reason).await;
+    super::resolve::answer(came_to.map(|result| result.map(|lines| lines.join("\n"))))
 }

@@ -13,7 +13,7 @@ use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk};
 use super::survey::Survey;
 use crate::connection::LockError;
-use crate::event::{Event, RunEnd, RunPhase};
+use crate::event::{Event, Fate, RunEnd, RunPhase};
 use crate::id::{HostName, Phase};
 use crate::journal::Message;
 use crate::plan::Checked;
@@ -120,15 +120,40 @@ async fn listen(run: &Run, mut heard: i64) -> Halt {
     loop {
         match journal.inbox(&run.id, heard).await {
             Ok(messages) => {
-                for (id, Message::Abort { who, reason }) in messages {
+                for (id, message) in messages {
                     heard = id;
-                    let _ = run.aborted.set((who, reason));
-                    run.stop.cancel();
+                    if let Err(halt) = take(run, message).await {
+                        return halt;
+                    }
                 }
             }
             Err(e) => return e.into(),
         }
         tokio::time::sleep(INBOX).await;
+    }
+}
+
+async fn take(run: &Run, message: Message) -> Result<(), Halt> {
+    let event = match message {
+        Message::Abort { who, reason } => {
+            let _ = run.aborted.set((who, reason));
+            run.stop.cancel();
+            return Ok(());
+        }
+        Message::Hold { who, reason } => Event::Held { who, reason },
+        Message::Go { who, reason } => Event::Released { who, reason },
+        Message::Exclude { who, host, reason } => exclusion(&host, &who, &reason),
+    };
+    run.emit(vec![event]).await
+}
+
+/// What the journal says of a host that somebody takes out of a run.
+pub(super) fn exclusion(host: &HostName, who: &str, reason: &str) -> Event {
+    Event::HostDecided {
+        host: host.clone(),
+        stage: String::new(),
+        fate: Fate::Excluded,
+        reason: format!("{reason} ({who})"),
     }
 }
 

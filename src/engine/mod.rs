@@ -13,10 +13,12 @@ mod job;
 mod lookout;
 mod resume;
 mod run;
+mod say;
 mod session;
 mod stage;
 mod steps;
 mod survey;
 
 pub(crate) use resume::{Reopened, abort, reopen, resolve};
+pub(crate) use say::{Saying, say};
 pub(crate) use session::{Mode, Planned, Request, Session, run};

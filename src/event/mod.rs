@@ -154,6 +154,16 @@ pub(crate) enum Event {
         fate: Fate,
         reason: String,
     },
+    /// Somebody wants nothing new to begin: no batch and no stage, in this session or a later one.
+    Held {
+        who: String,
+        reason: String,
+    },
+    /// Somebody lets a held run go on.
+    Released {
+        who: String,
+        reason: String,
+    },
     /// Resume takes a decided host up again, from this stage on.
     HostRetried {
         host: HostName,

@@ -109,6 +109,8 @@ pub(crate) struct RunState {
     pub(crate) stages: IndexMap<String, StageState>,
     /// What each `for_each` that was begun goes over, by its path without the index.
     pub(crate) items: IndexMap<String, Vec<Value>>,
+    /// Who holds the run, and why.
+    pub(crate) held: Option<(String, String)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -127,6 +129,7 @@ impl RunState {
             hosts: IndexMap::new(),
             stages: IndexMap::new(),
             items: IndexMap::new(),
+            held: None,
             notes: Vec::new(),
         }
     }
@@ -319,6 +322,8 @@ impl RunState {
             Event::Items { stage, items } => {
                 self.items.entry(stage.clone()).or_insert_with(|| items.clone());
             }
+            Event::Held { who, reason } => self.held = Some((who.clone(), reason.clone())),
+            Event::Released { .. } => self.held = None,
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,

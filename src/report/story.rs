@@ -149,6 +149,18 @@ impl Story {
             Event::HostRetried { host, stage } => {
                 vec![Line::now().text(format!("again        {host} from {stage} on"))]
             }
+            Event::Held { who, reason } => vec![
+                Line::now()
+                    .tone(Tone::Changed, "held")
+                    .text(format!("         by {who}: {reason}; no further batch or stage begins")),
+            ],
+            Event::Released { who, reason } => {
+                vec![
+                    Line::now()
+                        .tone(Tone::Good, "let go")
+                        .text(format!("       by {who}: {reason}")),
+                ]
+            }
             Event::Note { text } => note(text),
             Event::Asked { unit, prompt } => vec![Line::now().text(format!("asks         {unit}: {prompt}"))],
             Event::RunEnded { how, exit } => self.run_ended(record.at, *how, *exit, state),
