@@ -10,6 +10,7 @@ mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod undo;
 mod unknown;
 mod unreachable;
 

@@ -31,6 +31,7 @@ async fn session(common: &Common, selection: &Selection, mode: Mode) -> Result<e
         options,
         takeover: None,
         earlier: None,
+        closing: None,
         watchers: Vec::new(),
         terminal: false,
     };
@@ -143,6 +144,7 @@ fn text(plan: &engine::Planned) {
             let phase = match unit.unit.phase {
                 crate::id::Phase::Guard => "guard: ",
                 crate::id::Phase::Rollback => "if it fails: ",
+                crate::id::Phase::Undo => "in the end: ",
                 _ => "",
             };
             let what = match &unit.state {

@@ -58,6 +58,7 @@ pub(super) async fn resume(common: &Common, verb: Resume) -> u8 {
         environment,
         takeover: verb.takeover,
         earlier: Some(earlier),
+        closing: None,
         watchers: super::run::watchers(verb.output, false),
         terminal: std::io::stdin().is_terminal(),
     };

@@ -75,6 +75,7 @@ pub(super) async fn run(common: &Common, verb: RunVerb) -> u8 {
         environment: environment.map(|(name, _)| name),
         takeover: verb.takeover,
         earlier: None,
+        closing: None,
         watchers: watchers(verb.output, verb.diff || verb.check),
         terminal: std::io::stdin().is_terminal(),
     };

@@ -83,6 +83,7 @@ pub(super) async fn schema(common: &Common, verb: Schema) -> u8 {
         environment,
         takeover: None,
         earlier: None,
+        closing: None,
         watchers: super::run::watchers(one.output, true),
         terminal: false,
     };

@@ -1,5 +1,6 @@
 //! A run's course once it may begin: locks, stages, messages from other terminals, `finally`, verdict.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,6 +13,7 @@ use super::session::{Session, counted, locked, too_many_lost};
 use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk};
 use super::survey::Survey;
+use super::undo;
 use crate::connection::LockError;
 use crate::event::{Event, Fate, RunEnd, RunPhase};
 use crate::id::{HostName, Phase};
@@ -64,6 +66,11 @@ pub(super) async fn drive(
             }])
             .await?;
         }
+        let aborted = run.aborted.get().is_some();
+        run.putting_back.store(aborted, Ordering::SeqCst);
+        if aborted || matches!(flow, Flow::On | Flow::Failed | Flow::Broken(_)) {
+            undo::rest(run).await?;
+        }
         if !matches!(flow, Flow::Stopped) {
             let (_, exit) = verdict(&run.state(), &flow, None);
             finally(run, word(exit)).await?;
@@ -95,6 +102,7 @@ pub(super) async fn drive(
         .await;
     }
     let mut last = Vec::new();
+    let how = run.aborted.get().map_or(how, |_| RunEnd::Closed);
     if let Some((who, reason)) = run.aborted.get() {
         last.push(Event::Note {
             text: run

@@ -18,7 +18,8 @@ mod session;
 mod stage;
 mod steps;
 mod survey;
+mod undo;
 
-pub(crate) use resume::{Reopened, abort, reopen, resolve};
+pub(crate) use resume::{Aborted, Reopened, abort, reopen, resolve};
 pub(crate) use say::{Saying, say};
 pub(crate) use session::{Mode, Planned, Request, Session, run};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::connection::{Hub, Target};
-use crate::event::{Digests, Event, Fate, Outcome, RunEnd, RunPhase, RunState, UnitStatus};
+use crate::event::{Digests, Event, Fate, Outcome, RunBegan, RunEnd, RunPhase, RunState, UnitStatus};
 use crate::id::{RunId, Unit};
 use crate::journal::{FindError, Journal, JournalError, Message, Reader, this_controller};
 use crate::plan::{self, Options, SecretUse};
@@ -103,7 +103,13 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
         RunPhase::Closed => return Ok(Reopened::Refused(format!("run {run} is closed; start a new one"))),
         RunPhase::Running | RunPhase::Ended(_, _) => {}
     }
-    let options = Options {
+    let options = options(began);
+    Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+}
+
+/// What the run was started with.
+fn options(began: RunBegan) -> Options {
+    Options {
         playbook: began.playbook,
         sources: began.sources,
         extra: began.extra,
@@ -119,8 +125,7 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
             .collect(),
         schema: began.schema,
         ..Options::default()
-    };
-    Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+    }
 }
 
 /// A unit by the name that the recap prints.
@@ -193,56 +198,60 @@ pub(crate) async fn resolve(
     Ok(Ok(format!("{unit} is {word}; go on with `refit resume {run}`")))
 }
 
-/// Closes a run and frees its hosts. Gives what to say (a line each), or why it is refused.
-pub(crate) async fn abort(
-    journal: &Journal,
-    prefix: &str,
-    reason: &str,
-) -> Result<Result<Vec<String>, String>, JournalError> {
+/// What `refit abort` comes to.
+pub(crate) enum Aborted {
+    /// What to say, a line each.
+    Closed(Vec<String>),
+    Refused(String),
+    /// Hosts are left open: a session puts back what its steps brought about, then closes the run.
+    LeftOpen(Box<(Options, Earlier)>),
+}
+
+/// Closes a run and frees its hosts.
+pub(crate) async fn abort(journal: &Journal, prefix: &str, reason: &str) -> Result<Aborted, JournalError> {
     let run = match journal.find(prefix).await {
         Ok(run) => run,
         Err(FindError::Journal(e)) => return Err(e),
-        Err(e) => return Ok(Err(e.to_string())),
+        Err(e) => return Ok(Aborted::Refused(e.to_string())),
     };
     let state = RunState::fold(run.clone(), &journal.records(&run).await?);
     match state.phase {
-        RunPhase::Closed => return Ok(Err(format!("run {run} is closed already"))),
+        RunPhase::Closed => return Ok(Aborted::Refused(format!("run {run} is closed already"))),
         RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _) => {
-            return Ok(Err(format!("run {run} has ended; there is nothing to abort")));
+            return Ok(Aborted::Refused(format!(
+                "run {run} has ended; there is nothing to abort"
+            )));
         }
         RunPhase::Running | RunPhase::Ended(_, _) => {}
     }
-    let controller = this_controller();
     if state.phase == RunPhase::Running && state.controller.as_ref().is_some_and(crate::journal::lives) {
         return stop_living(journal, &run, &state, reason).await;
     }
-    let fence = 0;
-    let epoch = journal.attach(&run, &controller, fence).await?;
-    let mut lines = free(&run, epoch, &state).await;
-    journal
-        .append(
-            &run,
-            epoch,
-            vec![Event::RunClosed {
-                who: controller.user,
-                reason: reason.to_owned(),
-            }],
-        )
-        .await?;
+    close(journal, &run, state, reason).await
+}
+
+/// Nobody drives the run: it is closed from here.
+async fn close(journal: &Journal, run: &RunId, state: RunState, reason: &str) -> Result<Aborted, JournalError> {
+    if let (false, Some(began)) = (state.left_open.is_empty(), state.began.clone()) {
+        let earlier = Earlier { state, accept: true };
+        return Ok(Aborted::LeftOpen(Box::new((options(began), earlier))));
+    }
+    let controller = this_controller();
+    let epoch = journal.attach(run, &controller, 0).await?;
+    let mut lines = free(run, epoch, &state).await;
+    let closed = Event::RunClosed {
+        who: controller.user,
+        reason: reason.to_owned(),
+    };
+    journal.append(run, epoch, vec![closed]).await?;
     lines.push(format!("run {run} is closed"));
-    Ok(Ok(lines))
+    Ok(Aborted::Closed(lines))
 }
 
 /// Asks a living controller to stop after what is running, and closes the run when it has.
-async fn stop_living(
-    journal: &Journal,
-    run: &RunId,
-    state: &RunState,
-    reason: &str,
-) -> Result<Result<Vec<String>, String>, JournalError> {
-    let controller = this_controller();
+async fn stop_living(journal: &Journal, run: &RunId, state: &RunState, reason: &str) -> Result<Aborted, JournalError> {
     let message = Message::Abort {
-        who: controller.user.clone(),
+        who: this_controller().user,
         reason: reason.to_owned(),
     };
     journal.post(run, message).await?;
@@ -250,7 +259,7 @@ async fn stop_living(
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let now = RunState::fold(run.clone(), &journal.records(run).await?);
         if now.phase == RunPhase::Closed {
-            return Ok(Ok(vec![
+            return Ok(Aborted::Closed(vec![
                 "its controller stopped after what was running".to_owned(),
                 format!("run {run} is closed"),
             ]));
@@ -260,22 +269,10 @@ async fn stop_living(
         }
         // It was killed, or ended by itself, before it read the message.
         if matches!(now.phase, RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _)) {
-            return Ok(Err(format!("run {run} has ended by itself; there is nothing to abort")));
+            let text = format!("run {run} has ended by itself; there is nothing to abort");
+            return Ok(Aborted::Refused(text));
         }
-        let epoch = journal.attach(run, &controller, 0).await?;
-        let mut lines = free(run, epoch, &now).await;
-        journal
-            .append(
-                run,
-                epoch,
-                vec![Event::RunClosed {
-                    who: controller.user,
-                    reason: reason.to_owned(),
-                }],
-            )
-            .await?;
-        lines.push(format!("run {run} is closed"));
-        return Ok(Ok(lines));
+        return close(journal, run, now, reason).await;
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) takeover: Option<String>,
     /// A run to take up again, with its history.
     pub(crate) earlier: Option<Earlier>,
+    /// The earlier run is put back and closed: by whom, and why.
+    pub(crate) closing: Option<(String, String)>,
     pub(crate) watchers: Vec<Box<dyn Watch>>,
     pub(crate) terminal: bool,
 }
@@ -181,6 +183,7 @@ async fn begin(
         request.mode,
         journal,
         request.earlier,
+        request.closing,
         request.takeover,
         request.environment,
         request.watchers,
@@ -240,6 +243,7 @@ async fn surveyed(
     mode: Mode,
     journal: Option<Journal>,
     earlier: Option<Earlier>,
+    closing: Option<(String, String)>,
     takeover: Option<String>,
     environment: Option<String>,
     watchers: Vec<Box<dyn Watch>>,
@@ -417,7 +421,9 @@ async fn surveyed(
             }
             state = earlier.state.clone();
             events.extend(attached(&controller, epoch, &takeover));
-            events.extend(earlier.retries());
+            if closing.is_none() {
+                events.extend(earlier.retries());
+            }
         }
         None => {
             events.push(Event::RunBegan(Box::new(began)));
@@ -442,6 +448,10 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
+    if let Some(closing) = closing {
+        let _ = run.aborted.set(closing);
+        run.stop.cancel();
+    }
     let outcome = drive(
         &run,
         &mut survey,

@@ -217,7 +217,7 @@ async fn released(run: &Run, path: &str) -> Result<bool, Halt> {
     while run.state().held.is_some() {
         tokio::select! {
             () = tokio::time::sleep(HELD) => {}
-            () = run.stop.cancelled() => break,
+            () = run.stopped() => break,
         }
     }
     Ok(!run.stopping())
@@ -497,6 +497,9 @@ async fn one_batch(
         if matches!(flow, Flow::Stopped | Flow::Paused(_)) {
             break;
         }
+    }
+    if !matches!(flow, Flow::Stopped | Flow::Paused(_)) {
+        super::undo::stage(run, instance, steps, batch, batch.iter()).await?;
     }
     if !run.check_mode() {
         join_all(

@@ -173,6 +173,7 @@ impl Story {
             | Event::Intent { .. }
             | Event::Items { .. }
             | Event::Withdrawn { .. }
+            | Event::Undone { .. }
             | Event::Segment { .. } => Vec::new(),
         }
     }
@@ -451,6 +452,7 @@ fn slug_like(title: &str, stage: &str) -> bool {
 pub(super) fn doing(unit: &Unit, title: &str) -> String {
     match unit.phase {
         Phase::Rollback => format!("rolling back: {title}"),
+        Phase::Undo => format!("putting back: {title}"),
         Phase::Guard => format!("guard: {title}"),
         Phase::Probe | Phase::Step | Phase::Finally => title.to_owned(),
     }
