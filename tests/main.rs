@@ -10,6 +10,7 @@ mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod take_back;
 mod undo;
 mod unknown;
 mod unreachable;

@@ -3,7 +3,7 @@ use std::io::IsTerminal;
 use clap::Args;
 
 use super::common::{Common, Format, Here};
-use crate::engine::{self, Aborted, Mode, Request};
+use crate::engine::{self, Aborted, Course, Mode, Request};
 use crate::journal::this_controller;
 
 /// Close a run: stop its controller after what is running, put back what is left open, free its hosts
@@ -40,7 +40,7 @@ pub(super) async fn abort(common: &Common, verb: Abort) -> u8 {
         environment,
         takeover: None,
         earlier: Some(earlier),
-        closing: Some((this_controller().user, verb.reason)),
+        course: Course::Close(this_controller().user, verb.reason),
         watchers: super::run::watchers(Format::Text, false),
         terminal: std::io::stdin().is_terminal(),
     };

@@ -10,6 +10,7 @@ mod lint;
 mod plan;
 mod resolve;
 mod resume;
+mod rollback;
 mod run;
 mod runs;
 mod say;
@@ -45,6 +46,7 @@ enum Verb {
     Resume(resume::Resume),
     Resolve(resolve::Resolve),
     Abort(abort::Abort),
+    Rollback(rollback::Rollback),
     Hold(say::Hold),
     Go(say::Go),
     Exclude(say::Exclude),
@@ -56,8 +58,7 @@ enum Verb {
 }
 
 /// Verbs of the design that are not built yet.
-const LATER: [&str; 10] = [
-    "rollback",
+const LATER: [&str; 9] = [
     "retry",
     "extend",
     "cancel",
@@ -102,6 +103,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Resume(verb) => resume::resume(&common, verb).await,
         Verb::Resolve(verb) => resolve::resolve(&common, verb).await,
         Verb::Abort(verb) => abort::abort(&common, verb).await,
+        Verb::Rollback(verb) => rollback::rollback(&common, verb).await,
         Verb::Hold(verb) => say::hold(&common, verb).await,
         Verb::Go(verb) => say::go(&common, verb).await,
         Verb::Exclude(verb) => say::exclude(&common, verb).await,

@@ -93,6 +93,11 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
             "the journal holds no beginning of run {run}"
         )));
     };
+    if state.rolling_back.is_some() && state.phase != RunPhase::Closed {
+        return Ok(Reopened::Refused(format!(
+            "run {run} is being taken back; go on with `refit rollback {run}`"
+        )));
+    }
     match state.phase {
         RunPhase::Ended(RunEnd::Done, _) => return Ok(Reopened::Nothing(format!("run {run} is done: nothing to do"))),
         RunPhase::Ended(RunEnd::Refused, _) => {
@@ -105,6 +110,62 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
     }
     let options = options(began);
     Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+}
+
+/// Finds the run that `refit rollback` takes back.
+pub(crate) async fn to_take_back(journal: &Reader, prefix: &str, accept: bool) -> Result<Reopened, JournalError> {
+    let run = match journal.find(prefix).await {
+        Ok(run) => run,
+        Err(FindError::Journal(e)) => return Err(e),
+        Err(e) => return Ok(Reopened::Refused(e.to_string())),
+    };
+    let state = RunState::fold(run.clone(), &journal.records(&run).await?);
+    let refused = |text: String| Ok(Reopened::Refused(text));
+    let Some(began) = state.began.clone() else {
+        return refused(format!("the journal holds no beginning of run {run}"));
+    };
+    match state.phase {
+        RunPhase::Closed if state.rolling_back.is_some() => {
+            return Ok(Reopened::Nothing(format!("run {run} was taken back: nothing to do")));
+        }
+        RunPhase::Closed => return refused(format!("run {run} is closed; what it did stays")),
+        RunPhase::Ended(RunEnd::Refused, _) => return refused(format!("run {run} touched nothing")),
+        RunPhase::Running if state.controller.as_ref().is_some_and(crate::journal::lives) => {
+            return refused(format!(
+                "run {run} is going on; stop it first: Ctrl-C in its terminal, or SIGTERM to its controller"
+            ));
+        }
+        RunPhase::Running | RunPhase::Ended(_, _) => {}
+    }
+    let unknown = state.units.iter().find(|(_, known)| {
+        let outcome = match &known.status {
+            UnitStatus::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        };
+        outcome == Some(Outcome::Unknown)
+    });
+    if let Some((unit, _)) = unknown {
+        return refused(format!(
+            "{unit} is unknown; decide it first: refit resolve {run} {unit} --as done|not-done --reason R"
+        ));
+    }
+    // Taking back a run below another one would put back what the later one replaced, and not what stands there.
+    for later in journal.runs().await? {
+        let here = later.hosts.iter().any(|host| state.hosts.contains_key(host));
+        if !here || later.run == run || later.started <= state.started.unwrap_or_default() {
+            continue;
+        }
+        let other = RunState::fold(later.run.clone(), &journal.records(&later.run).await?);
+        let touched = other.hosts.values().any(|host| host.touched);
+        let taken_back = other.rolling_back.is_some() && other.phase == RunPhase::Closed;
+        if touched && !taken_back {
+            return refused(format!(
+                "run {} ({}) was on these hosts later; take that back first",
+                later.run, later.name
+            ));
+        }
+    }
+    Ok(Reopened::Run(Box::new((options(began), Earlier { state, accept }))))
 }
 
 /// What the run was started with.

@@ -42,10 +42,19 @@ pub(crate) struct Request {
     pub(crate) takeover: Option<String>,
     /// A run to take up again, with its history.
     pub(crate) earlier: Option<Earlier>,
-    /// The earlier run is put back and closed: by whom, and why.
-    pub(crate) closing: Option<(String, String)>,
+    pub(crate) course: Course,
     pub(crate) watchers: Vec<Box<dyn Watch>>,
     pub(crate) terminal: bool,
+}
+
+/// Where a run goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    On,
+    /// What the earlier run left open is put back, and it is closed: by whom, and why.
+    Close(String, String),
+    /// The earlier run is taken back, and closed.
+    Back(String, String),
 }
 
 /// What a session came to.
@@ -183,7 +192,7 @@ async fn begin(
         request.mode,
         journal,
         request.earlier,
-        request.closing,
+        request.course,
         request.takeover,
         request.environment,
         request.watchers,
@@ -243,7 +252,7 @@ async fn surveyed(
     mode: Mode,
     journal: Option<Journal>,
     earlier: Option<Earlier>,
-    closing: Option<(String, String)>,
+    course: Course,
     takeover: Option<String>,
     environment: Option<String>,
     watchers: Vec<Box<dyn Watch>>,
@@ -421,7 +430,7 @@ async fn surveyed(
             }
             state = earlier.state.clone();
             events.extend(attached(&controller, epoch, &takeover));
-            if closing.is_none() {
+            if course == Course::On {
                 events.extend(earlier.retries());
             }
         }
@@ -448,8 +457,8 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
-    if let Some(closing) = closing {
-        let _ = run.aborted.set(closing);
+    if let Course::Close(who, reason) = &course {
+        let _ = run.aborted.set((who.clone(), reason.clone()));
         run.stop.cancel();
     }
     let outcome = drive(
@@ -457,6 +466,7 @@ async fn surveyed(
         &mut survey,
         &checked,
         events,
+        &course,
         |host| takeover.is_some() || left.contains(host),
         lookout,
     )

@@ -235,7 +235,7 @@ fn undecided(run: &Run, hosts: &[HostName]) -> Vec<HostName> {
         .collect()
 }
 
-async fn decide(run: &Run, host: &HostName, path: &str, fate: Fate, reason: String) -> Result<(), Halt> {
+pub(super) async fn decide(run: &Run, host: &HostName, path: &str, fate: Fate, reason: String) -> Result<(), Halt> {
     let reason = run.loaded.redactor.clean(&reason);
     // Whoever took the host out meanwhile does not want it counted, and wants to know.
     let event = if excluded(run, host) {
@@ -556,7 +556,7 @@ fn rolling_back(run: &Run, path: &str, host: &HostName) -> Option<String> {
     Some(why.unwrap_or_else(|| "its rollback had begun".to_owned()))
 }
 
-fn worse(a: Flow, b: Flow) -> Flow {
+pub(super) fn worse(a: Flow, b: Flow) -> Flow {
     let rank = |flow: &Flow| match flow {
         Flow::On => 0,
         Flow::Failed => 1,

@@ -161,6 +161,11 @@ pub(crate) enum Event {
         fate: Fate,
         reason: String,
     },
+    /// Somebody takes the run back: from here on it goes no other way.
+    RollbackBegan {
+        who: String,
+        reason: String,
+    },
     /// Somebody wants nothing new to begin: no batch and no stage, in this session or a later one.
     Held {
         who: String,

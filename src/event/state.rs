@@ -111,6 +111,8 @@ pub(crate) struct RunState {
     pub(crate) items: IndexMap<String, Vec<Value>>,
     /// Units that brought about what their `undo` has not put back.
     pub(crate) left_open: IndexSet<Unit>,
+    /// Who takes the run back, and why.
+    pub(crate) rolling_back: Option<(String, String)>,
     /// Who holds the run, and why.
     pub(crate) held: Option<(String, String)>,
     pub(crate) notes: Vec<String>,
@@ -132,6 +134,7 @@ impl RunState {
             stages: IndexMap::new(),
             items: IndexMap::new(),
             left_open: IndexSet::new(),
+            rolling_back: None,
             held: None,
             notes: Vec::new(),
         }
@@ -362,6 +365,12 @@ impl RunState {
             }
             Event::Undone { unit } => {
                 self.left_open.shift_remove(unit);
+            }
+            Event::RollbackBegan { who, reason } => {
+                self.rolling_back = Some((who.clone(), reason.clone()));
+                self.held = None;
+                let failed: Vec<Unit> = self.failed(Phase::Rollback).cloned().collect();
+                self.again(|unit| failed.contains(unit));
             }
             Event::Held { who, reason } => self.held = Some((who.clone(), reason.clone())),
             Event::Released { .. } => self.held = None,

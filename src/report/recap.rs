@@ -87,7 +87,14 @@ pub(super) fn recap(state: &RunState, end: End) -> Vec<Line> {
                 .tone(Tone::Bold, ways::decide(&state.run, unit)),
         );
     }
-    let commands: Vec<_> = way.commands(&state.run).collect();
+    let back = state.rolling_back.is_some();
+    let commands: Vec<_> = way
+        .commands(&state.run)
+        .map(|(what, command)| match back {
+            true => (what, command.replace("refit resume", "refit rollback")),
+            false => (what, command),
+        })
+        .collect();
     let width = commands.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
     lines.extend(commands.into_iter().map(|(what, command)| {
         let what = format!("  {:<width$}", format!("{what}:"), width = width + 3);

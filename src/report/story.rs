@@ -149,6 +149,11 @@ impl Story {
             Event::HostRetried { host, stage } => {
                 vec![Line::now().text(format!("again        {host} from {stage} on"))]
             }
+            Event::RollbackBegan { who, reason } => vec![
+                Line::now()
+                    .tone(Tone::Changed, "taken back")
+                    .text(format!("   by {who}: {reason}")),
+            ],
             Event::Held { who, reason } => vec![
                 Line::now()
                     .tone(Tone::Changed, "held")
