@@ -30,9 +30,11 @@ pub(super) struct Rollback {
     output: Format,
 }
 
-/// Steps that a look at the way back went through.
+/// Steps that a look at the way back went through: what, how it ended, and why.
 #[derive(Clone, Default)]
-struct Look(Arc<Mutex<Vec<(String, Outcome, Option<String>)>>>);
+struct Look(Arc<Mutex<Vec<Seen>>>);
+
+type Seen = (String, Outcome, Option<String>);
 
 impl Watch for Look {
     fn see(&mut self, record: &Record, _state: &RunState) {
