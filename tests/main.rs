@@ -18,3 +18,4 @@ mod mistakes;
 mod samples;
 mod secrets;
 mod shells;
+mod systemd;
