@@ -19,6 +19,7 @@ mod tests;
 #[cfg(test)]
 mod trial;
 mod upload;
+mod wait;
 
 pub(crate) use action::{Action, Context, DriveAction, ShellAction, Verdict};
 pub(crate) use list::{find, known_later, page, spelled};
