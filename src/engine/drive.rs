@@ -450,6 +450,7 @@ impl Walk<'_> {
             run: self.run,
             on: Arc::clone(on),
             account,
+            user: ready.user.clone(),
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
@@ -518,11 +519,32 @@ fn with_attempts(raw: Result<Done, Failure>, tried: u64, step: &Step) -> Result<
     }
 }
 
+async fn look_on(run: &Run, on: &Arc<Host>, account: &Account, probe: &Probe) -> Result<Output, Failure> {
+    let away = |text: String| Failure {
+        unreachable: true,
+        ..Failure::new(text)
+    };
+    let link = on.link(run).await.map_err(|Away(text)| away(text))?;
+    match link.probes(account, std::slice::from_ref(probe)).await {
+        Ok(outputs) => match outputs.into_iter().next() {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(e)) => Err(Failure::new(e.to_string())),
+            None => Err(Failure::new("no answer")),
+        },
+        Err(lost) => {
+            on.drop_link(&link).await;
+            Err(away(lost.text))
+        }
+    }
+}
+
 /// What a kind that drives from the controller may reach.
 struct Driver<'a> {
     run: &'a Run,
     on: Arc<Host>,
     account: Account,
+    /// Whom the step becomes, on whatever host.
+    user: Option<String>,
     unit: Unit,
     attempt: u32,
     tag: JobId,
@@ -532,23 +554,16 @@ struct Driver<'a> {
 
 impl Reading for Driver<'_> {
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(look_on(self.run, &self.on, &self.account, probe))
+    }
+
+    fn probe_on<'a>(&'a self, host: &'a str, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move {
-            let away = |text: String| Failure {
-                unreachable: true,
-                ..Failure::new(text)
+            let Some(on) = self.run.hosts.iter().find(|(name, _)| name.as_str() == host) else {
+                return Err(Failure::new(format!("{host} is no host of this run")));
             };
-            let link = self.on.link(self.run).await.map_err(|Away(text)| away(text))?;
-            match link.probes(&self.account, std::slice::from_ref(probe)).await {
-                Ok(outputs) => match outputs.into_iter().next() {
-                    Some(Ok(output)) => Ok(output),
-                    Some(Err(e)) => Err(Failure::new(e.to_string())),
-                    None => Err(Failure::new("no answer")),
-                },
-                Err(lost) => {
-                    self.on.drop_link(&link).await;
-                    Err(away(lost.text))
-                }
-            }
+            let account = on.1.account(self.user.as_deref());
+            look_on(self.run, on.1, &account, probe).await
         })
     }
 

@@ -64,6 +64,10 @@ impl Failure {
 pub(crate) trait Reading: Send + Sync {
     /// Runs a probe on the host as the step's account.
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>>;
+    /// The same on another host of the run, by its inventory name.
+    fn probe_on<'a>(&'a self, host: &'a str, _probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(async move { Err(Failure::new(format!("{host} is no host of this run"))) })
+    }
     /// Shows what is waited for, the value seen last and the time left. Not journalled.
     fn progress(&self, text: &str);
     /// Resolves when no more waiting is wanted (the second Ctrl-C).

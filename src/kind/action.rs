@@ -98,6 +98,16 @@ impl Context<'_> {
         self.templates.value(node, self.scope)
     }
 
+    /// The hosts of a pattern with their variables, `--limit` aside; None: those of the playbook's `hosts`.
+    pub(crate) fn hosts(&self, pattern: Option<&str>) -> Result<Vec<(String, Scope)>, String> {
+        let peers = self.scope.peers.as_ref().ok_or("no other host is known here")?;
+        let names = peers.select(pattern)?;
+        Ok(names
+            .into_iter()
+            .filter_map(|name| peers.scope(&name).map(|scope| (name, scope)))
+            .collect())
+    }
+
     /// Renders a file's text (the template kind). `at` is where the file is named.
     pub(crate) fn render_file(&self, path: &Path, at: &Span) -> Result<Rendered, Diagnostic> {
         self.templates.file(path, at, self.scope)

@@ -74,6 +74,11 @@ pub(crate) trait Kind: Send + Sync {
     fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
         params.files(self.params(), context.folder)
     }
+    /// Other hosts, by their inventory names, that the step reads on (`Reading::probe_on`): they are connected as well.
+    fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let _ = (params, context);
+        Vec::new()
+    }
     /// Names that the step waits for beside those of its parameters (in a template file).
     fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
         let _ = (params, context);

@@ -477,7 +477,7 @@ impl<'a> Pass<'a> {
             let result = delegate(loaded, host, step, &scope);
             self.take(Some(host), result)?
         };
-        self.found.accounts.entry(on).or_default().insert(user);
+        self.found.accounts.entry(on).or_default().insert(user.clone());
         let params = {
             let result = Params::decode(step.kind, &step.kind_span, given);
             self.take(Some(host), result)?
@@ -495,6 +495,13 @@ impl<'a> Pass<'a> {
             quiet: step.no_log,
             diff: false,
         };
+        for other in step.kind.reaches(&params, &context) {
+            if let Some(other) = loaded.inventory.hosts().find(|known| known.as_str() == other)
+                && loaded.takes(other)
+            {
+                self.found.accounts.entry(other.clone()).or_default().insert(user.clone());
+            }
+        }
         let mut problems = step.kind.lint(&params, &context);
         for path in step.kind.artefacts(&params, &context) {
             self.found.artefacts.entry(path).or_default().insert(host.clone());
