@@ -1,9 +1,14 @@
-//! What a server says of itself over gRPC: health, and Temporal's version.
+//! Temporal Server: what a server says of itself over gRPC, what is known of every release, and the path between two.
 //!
-//! Without TLS; gRPC with TLS is known, not built yet.
+//! gRPC is without TLS; gRPC with TLS is known, not built yet. Catalog, path and configuration are pure: text in, answers
+//! out.
 
+pub(crate) mod catalog;
 mod grpc;
 mod messages;
+mod page;
+pub(crate) mod path;
+pub(crate) mod release;
 #[cfg(test)]
 pub(crate) mod trial;
 
