@@ -1,12 +1,18 @@
-//! What a server says of itself over gRPC: health, Temporal's version, its cluster's rings and shards; and the canary.
+//! Temporal Server: what a server says of itself and of its cluster over gRPC, a canary, what is known of every release,
+//! and the path between two.
 //!
-//! Without TLS; gRPC with TLS is known, not built yet.
+//! gRPC is without TLS; gRPC with TLS is known, not built yet. Catalog, path and configuration are pure: text in, answers
+//! out.
 
 mod calls;
 mod canary;
+pub(crate) mod catalog;
 mod cluster;
 mod grpc;
 mod messages;
+mod page;
+pub(crate) mod path;
+pub(crate) mod release;
 #[cfg(test)]
 pub(crate) mod trial;
 
