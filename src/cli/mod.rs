@@ -107,7 +107,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Inventory(verb) => inventory::inventory(verb),
         Verb::Eval(verb) => eval::eval(verb),
         Verb::Schema(verb) => schema::schema(&common, verb).await,
-        Verb::Temporal(verb) => temporal::temporal(verb),
+        Verb::Temporal(verb) => temporal::temporal(&common, verb).await,
         Verb::Kinds(verb) => kinds::kinds(verb),
     }
 }

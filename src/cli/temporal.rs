@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::common::{Format, Here, show};
+use super::common::{Common, Format, Here, Selection, show};
+use crate::engine::{self, Mode, Request};
 use crate::temporal::catalog::Catalog;
 use crate::temporal::path::{Database, Stores, path};
 use crate::yaml;
@@ -16,8 +17,18 @@ pub(super) struct Temporal {
 
 #[derive(Debug, Subcommand)]
 enum TemporalVerb {
+    Status(StatusVerb),
     Path(PathVerb),
     Releases(Releases),
+}
+
+/// What runs: versions, rings, shards, schemas, and whether something newer is there
+#[derive(Debug, Args)]
+struct StatusVerb {
+    #[command(flatten)]
+    selection: Selection,
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
 }
 
 /// Every hop from a running release to a later one, and what each needs
@@ -62,7 +73,9 @@ impl Facts {
         let Some(own) = own else {
             return Ok(Catalog::shipped());
         };
-        let read = yaml::read(&own).map_err(Into::into).and_then(|source| Catalog::extended(&source));
+        let read = yaml::read(&own)
+            .map_err(Into::into)
+            .and_then(|source| Catalog::extended(&source));
         read.map_err(|wrong| {
             show(&wrong, None);
             1
@@ -70,16 +83,43 @@ impl Facts {
     }
 }
 
-pub(super) fn temporal(verb: Temporal) -> u8 {
+pub(super) async fn temporal(common: &Common, verb: Temporal) -> u8 {
     let here = match Here::find() {
         Ok(here) => here,
         Err(code) => return code,
     };
     let done = match verb.verb {
+        TemporalVerb::Status(verb) => return status(&here, common, verb).await,
         TemporalVerb::Path(verb) => path_verb(&here, &verb),
         TemporalVerb::Releases(verb) => releases(&here, &verb),
     };
     done.err().unwrap_or(0)
+}
+
+/// The playbook's own `temporal` probes, with all that they find.
+async fn status(here: &Here, common: &Common, verb: StatusVerb) -> u8 {
+    let mut options = match here.options(&verb.selection) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    options.temporal = true;
+    options.check = true;
+    let environment = here.environment(&options.sources).map(|(name, _)| name);
+    let request = Request {
+        mode: Mode::Check,
+        options,
+        journal: here.journal(common),
+        environment,
+        takeover: None,
+        earlier: None,
+        watchers: super::run::watchers(verb.output, false),
+        terminal: false,
+    };
+    match super::run::conclude(engine::run(request).await, verb.output) {
+        // Nothing is touched by a look, whatever it finds.
+        2 => 1,
+        code => code,
+    }
 }
 
 fn releases(here: &Here, verb: &Releases) -> Result<(), u8> {

@@ -35,12 +35,17 @@ use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
 list::kinds! {
-    command shell script copy template file stat http service swap backup schema health set debug assert fail pause
+    command shell script copy template file stat http service swap backup schema health temporal set debug assert fail pause
 }
 
 /// Looks at a schema, for `refit schema status`; no word of a playbook.
 pub(crate) fn schema_status() -> &'static dyn Kind {
     &schema::STATUS
+}
+
+/// Looks at a Temporal cluster and shows all of it, for `refit temporal status`.
+pub(crate) fn temporal_status() -> &'static dyn Kind {
+    &temporal::STATUS
 }
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.

@@ -41,20 +41,30 @@ const PARAMS: &[Param] = &[
 
 /// The database that a parameter names; None where the name or the database is not known yet.
 pub(super) fn database(params: &Params, context: &Context<'_>) -> Result<Option<Arc<Database>>, Diagnostic> {
-    let Some(name) = params.text("database") else {
-        return Ok(None);
-    };
-    if let Some(database) = context.databases.get(&name) {
+    match params.text("database") {
+        Some(name) => named(params, "database", &name, context),
+        None => Ok(None),
+    }
+}
+
+/// The database of this name, which the parameter `of` gave; None where it is not known yet.
+pub(super) fn named(
+    params: &Params,
+    of: &str,
+    name: &str,
+    context: &Context<'_>,
+) -> Result<Option<Arc<Database>>, Diagnostic> {
+    if let Some(database) = context.databases.get(name) {
         return Ok(Some(Arc::clone(database)));
     }
-    if context.database_names.contains(&name) {
+    if context.database_names.iter().any(|known| known == name) {
         return Ok(None);
     }
-    let error = params.error("database", format!("there is no database `{name}`"));
+    let error = params.error(of, format!("there is no database `{name}`"));
     let nearest = context
         .database_names
         .iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min()
         .filter(|(distance, _)| *distance <= 2);
     Err(match nearest {

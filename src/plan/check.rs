@@ -499,7 +499,11 @@ impl<'a> Pass<'a> {
             if let Some(other) = loaded.inventory.hosts().find(|known| known.as_str() == other)
                 && loaded.takes(other)
             {
-                self.found.accounts.entry(other.clone()).or_default().insert(user.clone());
+                self.found
+                    .accounts
+                    .entry(other.clone())
+                    .or_default()
+                    .insert(user.clone());
             }
         }
         let mut problems = step.kind.lint(&params, &context);

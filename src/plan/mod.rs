@@ -12,6 +12,7 @@ mod scope;
 pub(crate) mod serial;
 mod stages;
 mod tags;
+mod temporal_verb;
 mod unit;
 
 pub(crate) use check::{Checked, Planned, check, playbook_name, title};

@@ -269,6 +269,10 @@ fn selected(inventory: &Inventory, pattern: &str) -> Result<Vec<HostName>, Strin
     match inventory.select(pattern) {
         Ok(hosts) if hosts.is_empty() => Err(format!("`{pattern}` matches no host of the inventory")),
         Ok(hosts) => Ok(hosts),
-        Err(error) => Err([Some(error.message), error.help].into_iter().flatten().collect::<Vec<_>>().join(": ")),
+        Err(error) => Err([Some(error.message), error.help]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(": ")),
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Seen {
     pub(crate) view: Result<View, String>,
 }
 
-pub(crate) const FRONTEND_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
+const FRONTEND_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
 /// Asks one frontend all that it knows of itself and of the rings.
 pub(crate) async fn view(peer: &mut Peer) -> View {
@@ -119,6 +119,10 @@ impl Judged {
     fn new(well: bool, seen: impl Into<String>) -> Judged {
         let seen = seen.into();
         Judged { well, seen }
+    }
+
+    pub(crate) fn bad(seen: impl Into<String>) -> Judged {
+        Judged::new(false, seen)
     }
 }
 

@@ -10,15 +10,14 @@ pub(crate) mod catalog;
 mod cluster;
 mod grpc;
 mod messages;
-mod page;
+pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod release;
 #[cfg(test)]
 pub(crate) mod trial;
 
 pub(crate) use cluster::{
-    ANSWER, FRONTEND_SERVICE, Judged, Rings, Role, Seen, Shards, View, alone, frontends, rings_complete, shards,
-    versions, view,
+    ANSWER, Judged, Rings, Role, Seen, Shards, View, alone, frontends, rings_complete, shards, versions, view,
 };
 pub(crate) use grpc::Peer;
 pub(crate) use messages::{ClusterInfo, Status};

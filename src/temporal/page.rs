@@ -4,7 +4,7 @@
 const WIDTH: usize = 100;
 
 /// Text in lines: the first behind `head`, the others under it.
-pub(super) fn wrap(head: &str, text: &str) -> String {
+pub(crate) fn wrap(head: &str, text: &str) -> String {
     let indent = " ".repeat(head.chars().count());
     let (mut page, mut line, mut empty) = (String::new(), head.to_owned(), true);
     for word in text.split_whitespace() {
@@ -25,13 +25,22 @@ pub(super) fn wrap(head: &str, text: &str) -> String {
 }
 
 /// Rows in columns as wide as their widest cell.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
     let mut page = String::new();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         page += cells.join("  ").trim_end();
         page.push('\n');
     }
