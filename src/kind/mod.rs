@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 // The words of every kind.
 pub(crate) use crate::job::{
-    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+    BoxFuture, Changing, Decision, Done, Fact, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
 };
 use crate::yaml::{Diagnostics, Node};
 
