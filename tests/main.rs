@@ -4,6 +4,7 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod foresee;
 mod interrupt;
 mod kill;
 mod lock;

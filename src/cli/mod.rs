@@ -13,6 +13,7 @@ mod resume;
 mod run;
 mod runs;
 mod schema;
+mod temporal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ enum Verb {
     Inventory(inventory::InventoryVerb),
     Eval(eval::Eval),
     Schema(schema::Schema),
+    Temporal(temporal::Temporal),
     Kinds(kinds::Kinds),
 }
 
@@ -105,6 +107,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Inventory(verb) => inventory::inventory(verb),
         Verb::Eval(verb) => eval::eval(verb),
         Verb::Schema(verb) => schema::schema(&common, verb).await,
+        Verb::Temporal(verb) => temporal::temporal(&common, verb).await,
         Verb::Kinds(verb) => kinds::kinds(verb),
     }
 }

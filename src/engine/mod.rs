@@ -6,6 +6,7 @@ mod ask;
 mod course;
 mod drive;
 mod exit;
+mod foresee;
 mod frame;
 mod guard;
 mod host;

@@ -118,6 +118,7 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
             .map(|(h, r)| (h.as_str().to_owned(), r.clone()))
             .collect(),
         schema: began.schema,
+        temporal: false,
         ..Options::default()
     };
     Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
