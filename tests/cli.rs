@@ -78,6 +78,7 @@ fn help() {
       inventory  Show an inventory as `ansible-inventory` would
       eval       Evaluate an expression with a host's variables; the value as JSON
       schema     Look at the schema of a database that a playbook names, or update it
+      temporal   Releases of Temporal Server, and the path from one to another
       kinds      List the kinds of step, or show the manual page of one
       help       Print this message or the help of the given subcommand(s)
 

@@ -4,6 +4,7 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod foresee;
 mod hands;
 mod interrupt;
 mod kill;
@@ -21,3 +22,4 @@ mod mistakes;
 mod samples;
 mod secrets;
 mod shells;
+mod systemd;

@@ -15,6 +15,7 @@ mod run;
 mod runs;
 mod say;
 mod schema;
+mod temporal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ enum Verb {
     Inventory(inventory::InventoryVerb),
     Eval(eval::Eval),
     Schema(schema::Schema),
+    Temporal(temporal::Temporal),
     Kinds(kinds::Kinds),
 }
 
@@ -111,6 +113,7 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Inventory(verb) => inventory::inventory(verb),
         Verb::Eval(verb) => eval::eval(verb),
         Verb::Schema(verb) => schema::schema(&common, verb).await,
+        Verb::Temporal(verb) => temporal::temporal(&common, verb).await,
         Verb::Kinds(verb) => kinds::kinds(verb),
     }
 }

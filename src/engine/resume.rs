@@ -185,6 +185,7 @@ fn options(began: RunBegan) -> Options {
             .map(|(h, r)| (h.as_str().to_owned(), r.clone()))
             .collect(),
         schema: began.schema,
+        temporal: false,
         ..Options::default()
     }
 }
