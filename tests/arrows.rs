@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tls", &["yaml"]),
     ("database", &["id", "job", "secret", "tls", "yaml"]),
     ("schema", &["database", "event", "id", "job"]),
-    ("temporal", &["tls"]),
+    ("temporal", &["schema", "tls", "yaml"]),
     (
         "kind",
         &["database", "id", "job", "schema", "template", "temporal", "tls", "yaml"],
@@ -70,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "secret",
             "template",
+            "temporal",
             "yaml",
         ],
     ),

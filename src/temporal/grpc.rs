@@ -58,10 +58,22 @@ pub(crate) struct Address {
     pub(crate) name: Option<String>,
 }
 
+impl Address {
+    /// Without TLS.
+    pub(crate) fn plain(at: &str) -> Address {
+        Address {
+            at: at.to_owned(),
+            tls: Tls::new(Verify::None),
+            name: None,
+        }
+    }
+}
+
 /// A server that answered a connection.
 pub(crate) struct Peer {
     grpc: Grpc<Channel>,
     secure: bool,
+    limit: Duration,
 }
 
 impl Peer {
@@ -86,6 +98,7 @@ impl Peer {
         Ok(Peer {
             grpc: Grpc::new(channel.map_err(|error| connect_error(&error, secure))?),
             secure,
+            limit,
         })
     }
 
@@ -105,7 +118,7 @@ impl Peer {
         Ok(response.server_version)
     }
 
-    async fn call<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, GrpcError>
+    pub(super) async fn call<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, GrpcError>
     where
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
@@ -116,7 +129,10 @@ impl Peer {
             .map_err(|error| connect_error(&error, self.secure))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
         let path = path.parse().map_err(|_| GrpcError::Address(path.to_owned()))?;
-        match self.grpc.unary(tonic::Request::new(request), path, codec).await {
+        let mut request = tonic::Request::new(request);
+        // The server is told as well: Temporal refuses a long poll that names no deadline.
+        request.set_timeout(self.limit);
+        match self.grpc.unary(request, path, codec).await {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => match status.source() {
                 Some(source) => Err(connect_error(source, self.secure)),
