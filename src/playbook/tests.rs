@@ -848,7 +848,7 @@ steps:
     16 |   f: text
        |      ^^^^
 
-    17 errors
+    16 errors
     "#);
 }
 
