@@ -14,6 +14,8 @@ pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod release;
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 pub(crate) mod trial;
 
 pub(crate) use cluster::{
