@@ -73,7 +73,8 @@ fn help() {
       inventory  Show an inventory as `ansible-inventory` would
       eval       Evaluate an expression with a host's variables; the value as JSON
       schema     Look at the schema of a database that a playbook names, or update it
-      temporal   Releases of Temporal Server, and the path from one to another
+      temporal   Releases of Temporal Server, the path from one to another, and what a release makes of a
+                 configuration
       kinds      List the kinds of step, or show the manual page of one
       help       Print this message or the help of the given subcommand(s)
 

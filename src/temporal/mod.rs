@@ -4,6 +4,7 @@
 //! out.
 
 pub(crate) mod catalog;
+pub(crate) mod config;
 mod grpc;
 mod messages;
 mod page;

@@ -69,7 +69,7 @@ impl Catalog {
         let minor = |(minor, facts): (&Minor, &MinorFacts)| {
             let before = facts.before.iter().map(|(below, needs)| json!({ "below": below, "schema": schema(needs) }));
             let actions = facts.actions.iter().map(
-                |(id, action)| json!({ "id": id, "text": action.text, "stores": action.stores, "keys": action.keys }),
+                |(id, action)| json!({ "id": id, "text": action.text, "stores": action.stores, "keys": action.keys, "gone": action.gone }),
             );
             json!({
                 "minor": minor,

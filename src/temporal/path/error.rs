@@ -66,6 +66,12 @@ pub(crate) enum PathError {
         last: Option<Release>,
         leave: Option<Leave>,
     },
+    #[error("{to} cannot run on the database `{database}`: {why}")]
+    NotServed {
+        database: String,
+        why: String,
+        to: Release,
+    },
     #[error("the catalog names no {} schema of {store} for {release}", .side.as_str())]
     NoSchema {
         store: String,
@@ -150,6 +156,7 @@ impl PathError {
                 near.chain([format!("stores: {}", all.join(", "))]).collect()
             }
             PathError::Unsupported { .. } => Vec::new(),
+            PathError::NotServed { .. } => vec!["upgrade the database first, apart from Temporal".to_owned()],
             PathError::VisibilityOnly { store } => vec![format!("give it as --visibility {store}, and the default store as --store")],
             PathError::NotYet { store, .. } => {
                 let old = match store.as_str() {
@@ -162,10 +169,13 @@ impl PathError {
             PathError::Dropped { side, from, last, leave, .. } => {
                 let mut help = Vec::new();
                 help.extend(leave.as_ref().map(|leave| leave.text.clone()));
-                help.extend(last.map(|last| match *from == last {
-                    true => format!("do this at {last}, which runs:"),
-                    false => format!("go to {last} first (--to {last}), then:"),
-                }));
+                help.push(match last {
+                    Some(last) if from == last => format!("do this at {last}, which runs:"),
+                    Some(last) => format!("go to {last} first (--to {last}), then:"),
+                    None => {
+                        return vec![format!("{from} does not serve it either: look at `pluginName` in the server's configuration")];
+                    }
+                });
                 help.extend(leave.iter().flat_map(|leave| &leave.steps).enumerate().map(|(i, step)| format!("{}. {step}", i + 1)));
                 match (leave.as_ref().and_then(|leave| leave.to.as_ref()), side) {
                     (Some(to), Side::Default) => help.push(format!("then ask again with --store {to}")),
