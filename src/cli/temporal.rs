@@ -98,7 +98,9 @@ impl Facts {
         let Some(own) = own else {
             return Ok(Catalog::shipped());
         };
-        let read = yaml::read(&own).map_err(Into::into).and_then(|source| Catalog::extended(&source));
+        let read = yaml::read(&own)
+            .map_err(Into::into)
+            .and_then(|source| Catalog::extended(&source));
         read.map_err(|wrong| {
             show(&wrong, None);
             1
@@ -163,7 +165,9 @@ fn lint(here: &Here, verb: &Lint) -> Result<(), u8> {
         show(&wrong, None);
         1
     })?;
-    let errors = findings.iter().any(|finding| finding.diagnostic.severity == Severity::Error);
+    let errors = findings
+        .iter()
+        .any(|finding| finding.diagnostic.severity == Severity::Error);
     match verb.facts.output {
         Format::Json => {
             let found: Vec<_> = findings.iter().map(finding).collect();
@@ -193,7 +197,9 @@ fn look(here: &Here, verb: &Lint, catalog: &Catalog) -> Result<(ServerConfig, Ve
         (None, Some(command)) => Some(Source::new("--command", command.as_str())),
         (None, None) => None,
     };
-    let launch = launch.map(|source| Launch::read(&source, &IndexMap::new())).transpose()?;
+    let launch = launch
+        .map(|source| Launch::read(&source, &IndexMap::new()))
+        .transpose()?;
     let old = match verb.running.is_empty() {
         true => None,
         false => Some(configuration(&verb.running)?),
@@ -212,7 +218,13 @@ fn look(here: &Here, verb: &Lint, catalog: &Catalog) -> Result<(ServerConfig, Ve
 }
 
 fn finding(finding: &Finding) -> serde_json::Value {
-    let Diagnostic { severity, message, at, help, .. } = &finding.diagnostic;
+    let Diagnostic {
+        severity,
+        message,
+        at,
+        help,
+        ..
+    } = &finding.diagnostic;
     let severity = match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

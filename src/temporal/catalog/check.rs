@@ -42,25 +42,37 @@ fn stores(catalog: &Catalog, found: &mut Diagnostics) {
 fn releases(catalog: &Catalog, found: &mut Diagnostics) {
     for (minor, facts) in &catalog.minors {
         for below in facts.before.keys().filter(|below| below.minor != *minor) {
-            found.push(Diagnostic::error(&facts.at, format!("`before` of {minor} names {below}, a release of another minor")));
+            found.push(Diagnostic::error(
+                &facts.at,
+                format!("`before` of {minor} names {below}, a release of another minor"),
+            ));
         }
         let Some((newest, at)) = &facts.newest else { continue };
         if newest.minor != *minor {
             found.push(Diagnostic::error(at, format!("{newest} is no release of {minor}")));
         } else if let Some(bad) = catalog.bad.get(newest) {
             found.push(
-                Diagnostic::error(at, format!("{newest} is {} and cannot be the newest of {minor}", bad.kind.as_str()))
-                    .also(&bad.at, bad.kind.as_str())
-                    .help("name a good patch"),
+                Diagnostic::error(
+                    at,
+                    format!("{newest} is {} and cannot be the newest of {minor}", bad.kind.as_str()),
+                )
+                .also(&bad.at, bad.kind.as_str())
+                .help("name a good patch"),
             );
         } else if newest.fourth != 0 {
             found.push(
-                Diagnostic::error(at, format!("{newest} has four parts and cannot be the newest of {minor}"))
-                    .help("its binary says three; name a release of three"),
+                Diagnostic::error(
+                    at,
+                    format!("{newest} has four parts and cannot be the newest of {minor}"),
+                )
+                .help("its binary says three; name a release of three"),
             );
         }
         for below in facts.before.keys().filter(|below| *below > newest) {
-            found.push(Diagnostic::error(at, format!("`before` of {minor} names {below}, which is above {newest}")));
+            found.push(Diagnostic::error(
+                at,
+                format!("`before` of {minor} names {below}, which is above {newest}"),
+            ));
         }
     }
 }
@@ -69,7 +81,9 @@ fn releases(catalog: &Catalog, found: &mut Diagnostics) {
 fn served(catalog: &Catalog, found: &mut Diagnostics) {
     for (minor, facts) in &catalog.minors {
         for (name, needs) in &facts.schema {
-            let Some(store) = catalog.stores.get(name) else { continue };
+            let Some(store) = catalog.stores.get(name) else {
+                continue;
+            };
             for (side, need) in needs {
                 let gone = store.dropped.get(side).filter(|dropped| *minor >= **dropped);
                 if let Some(dropped) = gone {
@@ -84,7 +98,8 @@ fn served(catalog: &Catalog, found: &mut Diagnostics) {
             let known = store.since.is_none_or(|since| *minor >= since);
             // Elasticsearch's templates begin late, PostgreSQL's versions after 1.0.
             let first = catalog.minors.values().find(|facts| facts.schema.contains_key(name));
-            let begun = first.is_some_and(|first| catalog.minors.iter().any(|(m, f)| std::ptr::eq(f, first) && m <= minor));
+            let begun =
+                first.is_some_and(|first| catalog.minors.iter().any(|(m, f)| std::ptr::eq(f, first) && m <= minor));
             for side in store.directories.keys() {
                 let gone = store.dropped.get(side).is_some_and(|dropped| minor >= dropped);
                 let needed = known && begun && !gone;
@@ -105,7 +120,10 @@ fn served(catalog: &Catalog, found: &mut Diagnostics) {
 fn forwards(catalog: &Catalog, found: &mut Diagnostics) {
     let mut last: BTreeMap<(&str, Side), (&Need, String)> = BTreeMap::new();
     for (minor, facts) in &catalog.minors {
-        let patches = facts.before.iter().map(|(below, needs)| (needs, format!("below {below}")));
+        let patches = facts
+            .before
+            .iter()
+            .map(|(below, needs)| (needs, format!("below {below}")));
         for (needs, named) in patches.chain([(&facts.schema, format!("at {minor}"))]) {
             for (store, sides) in needs {
                 for (side, need) in sides {
@@ -130,4 +148,3 @@ fn forwards(catalog: &Catalog, found: &mut Diagnostics) {
         }
     }
 }
-

@@ -364,7 +364,10 @@ impl Catalog {
             .iter()
             .filter(|(_, health)| answers(health))
             .map(|(role, health)| {
-                let ready = health.ready.or(health.since).is_some_and(|ready| release.minor >= ready);
+                let ready = health
+                    .ready
+                    .or(health.since)
+                    .is_some_and(|ready| release.minor >= ready);
                 (role.as_str(), (health.service.as_str(), ready))
             })
             .collect()
@@ -379,10 +382,7 @@ impl Catalog {
         to: &Version,
     ) -> Option<impl Iterator<Item = (&Version, &Step)>> {
         let known = self.steps.get(store)?.get(&side)?;
-        Some(known.range::<Version, _>((
-            std::ops::Bound::Excluded(from.min(to)),
-            std::ops::Bound::Included(to),
-        )))
+        Some(known.range::<Version, _>((std::ops::Bound::Excluded(from.min(to)), std::ops::Bound::Included(to))))
     }
 }
 

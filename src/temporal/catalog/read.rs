@@ -50,11 +50,7 @@ fn keep<T>(result: Result<T, Diagnostic>, found: &mut Diagnostics) -> Option<T> 
 }
 
 /// Key node, key text and value of a mapping that a key of the catalog holds.
-fn entries<'n>(
-    node: Option<&'n Node>,
-    what: &str,
-    found: &mut Diagnostics,
-) -> Vec<(&'n Node, &'n str, &'n Node)> {
+fn entries<'n>(node: Option<&'n Node>, what: &str, found: &mut Diagnostics) -> Vec<(&'n Node, &'n str, &'n Node)> {
     match node.map(|node| (&node.value, node)) {
         None | Some((Value::Null, _)) => Vec::new(),
         Some((Value::Map(entries), _)) => entries
@@ -77,7 +73,10 @@ fn quoted(node: &Node) -> Result<&str, Diagnostic> {
                 .help(format!("write \"{text}\": YAML reads 1.10 as the number 1.1")))
         }
         (_, Some(text), Value::Str(_)) => Ok(text),
-        _ => Err(Diagnostic::error(&node.span, format!("expected a version, found {}", node.kind_name()))),
+        _ => Err(Diagnostic::error(
+            &node.span,
+            format!("expected a version, found {}", node.kind_name()),
+        )),
     }
 }
 
@@ -106,26 +105,36 @@ fn version(node: &Node) -> Result<Version, Diagnostic> {
 
 fn side(key: &Node) -> Result<Side, Diagnostic> {
     let text = key.text.as_deref().unwrap_or_default();
-    Side::BOTH.into_iter().find(|side| side.as_str() == text).ok_or_else(|| {
-        let unknown = Diagnostic::error(&key.span, format!("no database `{text}`: write default or visibility"));
-        match suggestion(text, Side::BOTH.map(Side::as_str)) {
-            Some(help) => unknown.help(help),
-            None => unknown,
-        }
-    })
+    Side::BOTH
+        .into_iter()
+        .find(|side| side.as_str() == text)
+        .ok_or_else(|| {
+            let unknown = Diagnostic::error(&key.span, format!("no database `{text}`: write default or visibility"));
+            match suggestion(text, Side::BOTH.map(Side::as_str)) {
+                Some(help) => unknown.help(help),
+                None => unknown,
+            }
+        })
 }
 
 /// One of a few words.
 fn word<T: Copy>(node: &Node, words: &[(&'static str, T)]) -> Result<T, Diagnostic> {
     let text = decode::literal(node)?;
-    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-        let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let unknown = Diagnostic::error(&node.span, format!("expected one of {}, found `{text}`", all.join(", ")));
-        match suggestion(&text, all) {
-            Some(help) => unknown.help(help),
-            None => unknown,
-        }
-    })
+    words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let unknown = Diagnostic::error(
+                &node.span,
+                format!("expected one of {}, found `{text}`", all.join(", ")),
+            );
+            match suggestion(&text, all) {
+                Some(help) => unknown.help(help),
+                None => unknown,
+            }
+        })
 }
 
 fn texts(node: &Node) -> Result<Vec<String>, Diagnostic> {
@@ -158,7 +167,10 @@ fn store(catalog: &mut Catalog, key: &Node, name: &str, node: &Node, found: &mut
     match fields.node("engine") {
         Some(node) => store.engine = keep(word(node, &engines), found).unwrap_or_default().to_owned(),
         None if store.engine.is_empty() => {
-            found.push(Diagnostic::error(&key.span, format!("the store `{name}` has no `engine`")));
+            found.push(Diagnostic::error(
+                &key.span,
+                format!("the store `{name}` has no `engine`"),
+            ));
         }
         None => {}
     }
@@ -211,7 +223,10 @@ fn health(catalog: &mut Catalog, role: &str, node: &Node, found: &mut Diagnostic
     let ready = fields.get("ready", minor, found);
     fields.finish(found);
     let Some(service) = service.or_else(|| before.as_ref().map(|h| h.service.clone())) else {
-        found.push(Diagnostic::error(&node.span, format!("the role `{role}` has no `service`")));
+        found.push(Diagnostic::error(
+            &node.span,
+            format!("the role `{role}` has no `service`"),
+        ));
         return;
     };
     let health = Health {
@@ -292,7 +307,9 @@ fn needs(needs: &mut Needs, node: Option<&Node>, what: &str, found: &mut Diagnos
 
 fn action(node: &Node, found: &mut Diagnostics) -> Option<Action> {
     let mut fields = Fields::of(node, "an action", found)?;
-    let stores_at = fields.node("stores").map_or_else(|| node.span.clone(), |node| node.span.clone());
+    let stores_at = fields
+        .node("stores")
+        .map_or_else(|| node.span.clone(), |node| node.span.clone());
     let text = fields.get("text", decode::text, found);
     let stores = fields.get("stores", texts, found).unwrap_or_default();
     let keys = fields.get("keys", texts, found).unwrap_or_default();

@@ -12,7 +12,9 @@ fn release(text: &str) -> Release {
 }
 
 fn schema(catalog: &Catalog, store: &str, side: Side, at: &str) -> String {
-    catalog.need(store, side, release(at)).map_or_else(|| "-".to_owned(), |need| need.text.clone())
+    catalog
+        .need(store, side, release(at))
+        .map_or_else(|| "-".to_owned(), |need| need.text.clone())
 }
 
 #[test]
@@ -41,7 +43,10 @@ fn a_patch_that_changed_the_schema_needs_more_than_those_before_it() {
         ("1.30.4.1", "1.18", "1.13"),
     ] {
         for store in ["mysql8", "postgres12"] {
-            let both = (schema(&catalog, store, Side::Default, at), schema(&catalog, store, Side::Visibility, at));
+            let both = (
+                schema(&catalog, store, Side::Default, at),
+                schema(&catalog, store, Side::Visibility, at),
+            );
             assert_eq!(both, (default.to_owned(), visibility.to_owned()), "{store} {at}");
         }
     }
@@ -55,7 +60,9 @@ fn the_same_schema_version_does_other_things_with_other_files() {
     let version = |text: &str| Version::parse(text).expect("a version");
     let does = |schema: &str, at: &str| -> Vec<(Effect, u32)> {
         let step = &step[&version(schema)];
-        step.does(release(at), &version("1.9")).map(|does| (does.kind, does.times)).collect()
+        step.does(release(at), &version("1.9"))
+            .map(|does| (does.kind, does.times))
+            .collect()
     };
     assert_eq!(does("1.10", "1.30.4"), [(Effect::Rewrite, 1), (Effect::Index, 1)]);
     assert_eq!(does("1.10", "1.30.5"), []);
@@ -105,11 +112,18 @@ fn a_database_that_is_too_old_is_not_served() {
 fn health_is_asked_by_the_names_that_answer() {
     let catalog = Catalog::shipped();
     let ready = |at: &str| -> Vec<String> {
-        catalog.health_of(release(at)).iter().map(|(role, (_, ready))| format!("{role} {ready}")).collect()
+        catalog
+            .health_of(release(at))
+            .iter()
+            .map(|(role, (_, ready))| format!("{role} {ready}"))
+            .collect()
     };
     assert_eq!(ready("1.27.4"), ["frontend true", "history false", "matching false"]);
     assert_eq!(ready("1.30.9"), ["frontend true", "history true", "matching false"]);
-    assert_eq!(ready("1.31.0"), ["frontend true", "history true", "matching false", "worker true"]);
+    assert_eq!(
+        ready("1.31.0"),
+        ["frontend true", "history true", "matching false", "worker true"]
+    );
 }
 
 #[test]
@@ -135,7 +149,11 @@ minors:
     .expect("a catalog");
     assert_eq!(catalog.newest(), Some(release("1.33.0")));
     assert_eq!(catalog.newest_of(Minor::new(1, 32)), Some(release("1.32.4")));
-    assert_eq!(schema(&catalog, "postgres12", Side::Default, "1.32.4"), "1.19", "what is not named stays");
+    assert_eq!(
+        schema(&catalog, "postgres12", Side::Default, "1.32.4"),
+        "1.19",
+        "what is not named stays"
+    );
     assert_eq!(schema(&catalog, "postgres12", Side::Default, "1.33.0"), "1.20");
     assert_eq!(catalog.bad[&release("1.32.3")].kind, BadKind::KnownBad);
     assert_eq!(catalog.bad.len(), Catalog::shipped().bad.len() + 1);
@@ -290,6 +308,68 @@ fn the_shipped_text_is_read_the_same_by_a_strict_reader() {
     // Each version in quotes: a plain one is refused, so the shipped file cannot hold one.
     let plain = include_str!("../releases.yml").replacen("newest: \"1.32.2\"", "newest: 1.32", 1);
     let source: Arc<Source> = Source::new("releases.yml", plain);
-    let wrong = Catalog::read(&[source]).expect_err("a plain version").render(false, None);
+    let wrong = Catalog::read(&[source])
+        .expect_err("a plain version")
+        .render(false, None);
     assert!(wrong.contains("a version stands in quotes"), "{wrong}");
+}
+
+/// The tables that PostgreSQL itself says it rewrites, version by version, against what the catalog says.
+#[test]
+fn postgresql_rewrites_what_the_catalog_says() {
+    let Some(lab) = crate::database::lab::Lab::start() else {
+        return;
+    };
+    let catalog = Catalog::shipped();
+    // The fixtures are those of this release.
+    let release = release("1.31.2");
+    let schemas =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/temporal-schema/postgresql/v12");
+    for (side, folder) in [(Side::Default, "temporal"), (Side::Visibility, "visibility")] {
+        let database = format!("catalog_{folder}");
+        lab.create(&database);
+        let watch = "create table rewritten (name text); \
+            create function note() returns event_trigger language plpgsql as \
+            $$ begin insert into rewritten values (pg_event_trigger_table_rewrite_oid()::regclass::text); end $$; \
+            create event trigger note on table_rewrite execute function note()";
+        lab.sql(&database, watch);
+        let mut versions: Vec<(Version, std::path::PathBuf)> =
+            std::fs::read_dir(schemas.join(folder).join("versioned"))
+                .expect("the fixtures")
+                .map(|entry| entry.expect("an entry").path())
+                .filter_map(|path| Some((Version::parse(path.file_name()?.to_str()?)?, path)))
+                .collect();
+        versions.sort();
+        let mut seen = 0;
+        let mut below = Version::zero();
+        for (version, path) in versions {
+            let manifest = std::fs::read(path.join("manifest.json")).expect("a manifest");
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+            for file in manifest["SchemaUpdateCqlFiles"].as_array().expect("files") {
+                let file = path.join(file.as_str().expect("a name"));
+                let mut psql = lab.client("psql");
+                psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-d", &database, "-f"])
+                    .arg(&file);
+                let output = psql.output().expect("psql");
+                assert!(
+                    output.status.success(),
+                    "{}: {}",
+                    file.display(),
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+            let rewritten = lab.sql(&database, "select name || ' ' || count(*) from rewritten group by name");
+            lab.sql(&database, "truncate rewritten");
+            let step = catalog.steps["postgres12"][&side].get(&version);
+            let known = step.into_iter().flat_map(|step| step.does(release, &below));
+            let known: Vec<String> = known
+                .filter(|does| does.kind == Effect::Rewrite)
+                .map(|does| format!("{} {}", does.table, does.times))
+                .collect();
+            assert_eq!(rewritten, known.join("\n"), "{folder} {version}");
+            seen += known.len();
+            below = version;
+        }
+        assert_eq!(seen, if side == Side::Default { 0 } else { 6 });
+    }
 }

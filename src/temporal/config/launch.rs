@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::temporal::release::{Minor, Release};
 use crate::yaml::{Diagnostic, Source, Span};
+
+/// From here on a server that is told nothing reads its embedded template.
+pub(super) const EMBEDDED: Minor = Minor::new(1, 30);
 
 /// The flags of `temporal-server` that say which configuration it reads, and the variables that stand for them.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +32,11 @@ const FLAGS: [(&str, &str, &[&str]); 5] = [
     ("root", "r", &["TEMPORAL_ROOT"]),
     ("config", "c", &["TEMPORAL_CONFIG_DIR"]),
     ("env", "e", &["TEMPORAL_ENVIRONMENT"]),
-    ("zone", "az", &["TEMPORAL_AVAILABILITY_ZONE", "TEMPORAL_AVAILABILTY_ZONE"]),
+    (
+        "zone",
+        "az",
+        &["TEMPORAL_AVAILABILITY_ZONE", "TEMPORAL_AVAILABILTY_ZONE"],
+    ),
     ("config-file", "", &["TEMPORAL_SERVER_CONFIG_FILE_PATH"]),
 ];
 
@@ -44,7 +52,9 @@ impl Launch {
         let (mut command, mut unit) = (None, false);
         for (start, line) in lines(&source.text) {
             let bare = line.trim();
-            let Some((key, value)) = bare.split_once('=') else { continue };
+            let Some((key, value)) = bare.split_once('=') else {
+                continue;
+            };
             let offset = start + line.find(value).unwrap_or_default();
             match key.trim() {
                 "ExecStart" => {
@@ -67,7 +77,10 @@ impl Launch {
         let (start, text) = match command {
             Some(command) => command,
             None if unit || source.text.contains("[Service]") => {
-                return Err(Diagnostic::error(&Span::new(source, 0, 0), "the unit has no ExecStart="));
+                return Err(Diagnostic::error(
+                    &Span::new(source, 0, 0),
+                    "the unit has no ExecStart=",
+                ));
             }
             None => (whole.start, source.text.clone()),
         };
@@ -92,13 +105,17 @@ impl Launch {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (flag, None),
             };
-            let known = FLAGS.iter().find(|(long, short, _)| name == *long || (!short.is_empty() && name == *short));
+            let known = FLAGS
+                .iter()
+                .find(|(long, short, _)| name == *long || (!short.is_empty() && name == *short));
             let service = ["service", "svc"].contains(&name);
             let services = ["services", "s"].contains(&name);
             if known.is_none() && !service && !services {
                 continue;
             }
-            let Some(value) = inline.or_else(|| words.next().cloned()) else { return };
+            let Some(value) = inline.or_else(|| words.next().cloned()) else {
+                return;
+            };
             if let Some((long, ..)) = known {
                 *self.flag(long) = Some(value);
             } else {
@@ -110,7 +127,10 @@ impl Launch {
 
     fn variables(&mut self, environment: &IndexMap<String, String>) {
         for (long, _, variables) in FLAGS {
-            let value = variables.iter().find_map(|name| environment.get(*name)).filter(|value| !value.is_empty());
+            let value = variables
+                .iter()
+                .find_map(|name| environment.get(*name))
+                .filter(|value| !value.is_empty());
             let flag = self.flag(long);
             if flag.is_none() {
                 *flag = value.cloned();
@@ -133,13 +153,14 @@ impl Launch {
         }
     }
 
-    /// The files that the server looks for, the lowest first; None where it reads one that is built in. A file that is
-    /// not there is left out by the server.
-    pub(crate) fn files(&self) -> Option<Vec<String>> {
+    /// The files that the server of a release looks for, the lowest first; None where it reads one that is built in. A
+    /// file that is not there is left out by the server.
+    pub(crate) fn files(&self, release: Release) -> Option<Vec<String>> {
         if let Some(file) = &self.config_file {
             return Some(vec![file.clone()]);
         }
-        if self.config.is_none() && self.env.is_none() && self.zone.is_none() {
+        let told = self.config.is_some() || self.env.is_some() || self.zone.is_some();
+        if !told && release.minor >= EMBEDDED {
             return None;
         }
         let folder = self.folder();

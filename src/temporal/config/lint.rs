@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::launch::EMBEDDED;
 use super::{Launch, Placed, ServerConfig, StoreConfig, at};
 use crate::temporal::catalog::{Catalog, Side};
 use crate::temporal::release::{Minor, Release};
@@ -33,7 +34,10 @@ pub(crate) struct Change<'a> {
 /// Everything that is wrong, in the order of the configuration: stores, then what changed, then how it is started.
 /// A [`Severity::Error`] must stop the upgrade.
 pub(crate) fn lint(change: &Change<'_>) -> Vec<Finding> {
-    let mut lint = Lint { change, found: Vec::new() };
+    let mut lint = Lint {
+        change,
+        found: Vec::new(),
+    };
     lint.stores();
     lint.gone();
     if let Some(old) = change.old {
@@ -46,8 +50,6 @@ pub(crate) fn lint(change: &Change<'_>) -> Vec<Finding> {
     lint.found
 }
 
-/// From here on a server that is told nothing reads its embedded template.
-const EMBEDDED: Minor = Minor::new(1, 30);
 /// Its history panics where archival was switched off after it had been on.
 const ARCHIVAL_PANIC: Minor = Minor::new(1, 21);
 /// `visibilityStore` must be there.
@@ -109,7 +111,11 @@ impl Lint<'_> {
         if let Some(dropped) = known.dropped.get(&side).filter(|dropped| to.minor >= **dropped) {
             let message = format!("{dropped} dropped {plugin} as the {} store", side.as_str());
             let mut gone = Diagnostic::error(&store.store.at, message);
-            for text in known.leave.iter().flat_map(|leave| std::iter::once(&leave.text).chain(&leave.steps)) {
+            for text in known
+                .leave
+                .iter()
+                .flat_map(|leave| std::iter::once(&leave.text).chain(&leave.steps))
+            {
                 gone = gone.help(text);
             }
             self.push("plugin-gone", gone);
@@ -121,7 +127,10 @@ impl Lint<'_> {
         }
         if let Some(why) = &known.unsupported {
             let message = format!("{plugin} cannot be upgraded");
-            self.push("store-unsupported", Diagnostic::error(&store.store.at, message).help(why));
+            self.push(
+                "store-unsupported",
+                Diagnostic::error(&store.store.at, message).help(why),
+            );
         }
     }
 
@@ -133,8 +142,16 @@ impl Lint<'_> {
             && text(&default.database) == text(&visibility.database)
             && text(&default.address) == text(&visibility.address);
         if same_name || same_database {
-            let place = visibility.database.as_ref().filter(|_| !same_name).map_or(&visibility.name.at, |d| &d.at);
-            let other = default.database.as_ref().filter(|_| !same_name).map_or(&default.name.at, |d| &d.at);
+            let place = visibility
+                .database
+                .as_ref()
+                .filter(|_| !same_name)
+                .map_or(&visibility.name.at, |d| &d.at);
+            let other = default
+                .database
+                .as_ref()
+                .filter(|_| !same_name)
+                .map_or(&default.name.at, |d| &d.at);
             self.push(
                 "one-database",
                 Diagnostic::error(place, "both stores are one database")
@@ -163,23 +180,54 @@ impl Lint<'_> {
 
     fn changed(&mut self, old: &ServerConfig) {
         let new = self.change.new;
-        self.differs("shards-changed", "numHistoryShards", old.shards.as_ref(), new.shards.as_ref(), "it is fixed when a cluster is made");
+        self.differs(
+            "shards-changed",
+            "numHistoryShards",
+            old.shards.as_ref(),
+            new.shards.as_ref(),
+            "it is fixed when a cluster is made",
+        );
         let clusters = (&old.clusters, &new.clusters);
         let fixed = "members and data know the cluster by it";
-        self.differs("cluster-changed", "currentClusterName", clusters.0.current.as_ref(), clusters.1.current.as_ref(), fixed);
-        self.differs("cluster-changed", "masterClusterName", clusters.0.main.as_ref(), clusters.1.main.as_ref(), fixed);
+        self.differs(
+            "cluster-changed",
+            "currentClusterName",
+            clusters.0.current.as_ref(),
+            clusters.1.current.as_ref(),
+            fixed,
+        );
+        self.differs(
+            "cluster-changed",
+            "masterClusterName",
+            clusters.0.main.as_ref(),
+            clusters.1.main.as_ref(),
+            fixed,
+        );
         let increment = (clusters.0.increment.as_ref(), clusters.1.increment.as_ref());
-        self.differs("cluster-changed", "failoverVersionIncrement", increment.0, increment.1, fixed);
+        self.differs(
+            "cluster-changed",
+            "failoverVersionIncrement",
+            increment.0,
+            increment.1,
+            fixed,
+        );
         for name in &clusters.0.names {
             if !clusters.1.names.iter().any(|known| known.value == name.value) {
                 let message = format!("the cluster `{}` of the running configuration is gone", name.value);
-                self.push("cluster-changed", Diagnostic::error(&name.at, message).help("change clusters apart from an upgrade"));
+                self.push(
+                    "cluster-changed",
+                    Diagnostic::error(&name.at, message).help("change clusters apart from an upgrade"),
+                );
             }
         }
         let stores = [
             ("defaultStore", &old.default, &new.default),
             ("visibilityStore", &old.visibility, &new.visibility),
-            ("secondaryVisibilityStore", &old.secondary_visibility, &new.secondary_visibility),
+            (
+                "secondaryVisibilityStore",
+                &old.secondary_visibility,
+                &new.secondary_visibility,
+            ),
         ];
         for (key, old, new) in stores {
             match (old, new) {
@@ -194,7 +242,13 @@ impl Lint<'_> {
     }
 
     fn store_changed(&mut self, key: &str, old: &StoreConfig, new: &StoreConfig) {
-        self.differs("store-changed", key, Some(&old.name), Some(&new.name), "change stores apart from an upgrade");
+        self.differs(
+            "store-changed",
+            key,
+            Some(&old.name),
+            Some(&new.name),
+            "change stores apart from an upgrade",
+        );
         let engine = |store: &StoreConfig| {
             let known = self.change.catalog.store(&store.store.value);
             known.map_or_else(|| store.store.value.clone(), |(_, known)| known.engine.clone())
@@ -202,11 +256,23 @@ impl Lint<'_> {
         let other_engine = engine(old) != engine(new);
         if other_engine {
             let what = format!("the kind of `{key}`");
-            self.differs("store-changed", &what, Some(&old.store), Some(&new.store), "change stores apart from an upgrade");
+            self.differs(
+                "store-changed",
+                &what,
+                Some(&old.store),
+                Some(&new.store),
+                "change stores apart from an upgrade",
+            );
         }
         let what = format!("the database of `{key}`");
         let help = "the schema that was brought up is that of the running configuration's database";
-        self.differs("database-changed", &what, old.database.as_ref(), new.database.as_ref(), help);
+        self.differs(
+            "database-changed",
+            &what,
+            old.database.as_ref(),
+            new.database.as_ref(),
+            help,
+        );
         if !other_engine
             && let (Some(was), Some(is)) = (&old.address, &new.address)
             && was.value != is.value
@@ -240,7 +306,11 @@ impl Lint<'_> {
             ),
             (Some(old), None) => self.push(
                 id,
-                Diagnostic::error(&old.at, format!("{what} of the running configuration ({}) is gone", old.value)).help(help),
+                Diagnostic::error(
+                    &old.at,
+                    format!("{what} of the running configuration ({}) is gone", old.value),
+                )
+                .help(help),
             ),
             _ => {}
         }
@@ -261,11 +331,16 @@ impl Lint<'_> {
             let panics = to.minor >= ARCHIVAL_PANIC && from.is_none_or(|from| from.minor <= ARCHIVAL_PANIC);
             let off = Diagnostic::error(place, format!("archival of {what} is on and is switched off"));
             let help = match panics {
-                true => "history of 1.21 panics on tasks that are left of it (#6307, #4715): leave it on over the upgrade",
+                true => {
+                    "history of 1.21 panics on tasks that are left of it (#6307, #4715): leave it on over the upgrade"
+                }
                 false => "switch it off apart from an upgrade, when its tasks are done",
             };
             let severity = if panics { Severity::Error } else { Severity::Warning };
-            self.push("archival-off", off.severity(severity).also(&was.at, "the running one").help(help));
+            self.push(
+                "archival-off",
+                off.severity(severity).also(&was.at, "the running one").help(help),
+            );
         }
     }
 
@@ -278,31 +353,49 @@ impl Lint<'_> {
             false => Severity::Warning,
         };
         let files = || launch.variable_files.join(", ");
-        let nothing = launch.files().is_none();
-        if nothing && to.minor >= EMBEDDED {
+        if launch.files(to).is_none() {
             let mut trap = Diagnostic::error(&place, format!("{to} would read no configuration file, but its embedded template, whose database is Cassandra"))
                 .severity(unsure)
                 .help("give --config DIR and --env NAME, or --config-file FILE; --root alone is not enough, and up to 1.29 ./config/development.yaml was read");
             if !launch.variable_files.is_empty() {
-                trap = trap.help(format!("unless {} sets TEMPORAL_CONFIG_DIR, TEMPORAL_ENVIRONMENT or TEMPORAL_SERVER_CONFIG_FILE_PATH", files()));
+                trap = trap.help(format!(
+                    "unless {} sets TEMPORAL_CONFIG_DIR, TEMPORAL_ENVIRONMENT or TEMPORAL_SERVER_CONFIG_FILE_PATH",
+                    files()
+                ));
             }
             self.push("embedded-configuration", trap);
         }
         if let Some(file) = &launch.config_file {
             if to.minor < EMBEDDED {
                 let message = format!("{to} does not know --config-file {file}, and exits 0 on an unknown flag");
-                self.push("config-file", Diagnostic::error(&place, message).help("it is there from 1.30 on: give --config and --env"));
-            } else if let Some(other) = [("--root", &launch.root), ("--config", &launch.config), ("--env", &launch.env), ("--zone", &launch.zone)]
-                .into_iter()
-                .find_map(|(flag, value)| value.is_some().then_some(flag))
+                self.push(
+                    "config-file",
+                    Diagnostic::error(&place, message).help("it is there from 1.30 on: give --config and --env"),
+                );
+            } else if let Some(other) = [
+                ("--root", &launch.root),
+                ("--config", &launch.config),
+                ("--env", &launch.env),
+                ("--zone", &launch.zone),
+            ]
+            .into_iter()
+            .find_map(|(flag, value)| value.is_some().then_some(flag))
             {
-                self.push("config-file", Diagnostic::error(&place, format!("--config-file excludes {other}, its variable too")));
+                self.push(
+                    "config-file",
+                    Diagnostic::error(&place, format!("--config-file excludes {other}, its variable too")),
+                );
             }
         }
         let absolute = launch.config.as_deref().is_some_and(|config| config.starts_with('/'));
         if absolute && launch.config_file.is_none() && launch.root.as_deref() != Some("/") {
             let message = format!("the server joins --config to --root: it looks in {}", launch.folder());
-            self.push("config-root", Diagnostic::error(&place, message).severity(unsure).help("give `--root /` with an absolute --config"));
+            self.push(
+                "config-root",
+                Diagnostic::error(&place, message)
+                    .severity(unsure)
+                    .help("give `--root /` with an absolute --config"),
+            );
         }
         if launch.old_services {
             let old = Diagnostic::error(&place, "--services is deprecated").severity(Severity::Note);

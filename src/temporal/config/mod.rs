@@ -132,7 +132,9 @@ pub(crate) fn template(text: &str) -> Option<Template> {
             (*bytes <= 1024).then_some(line.trim())
         })
         .collect();
-    let asked = first.iter().any(|line| line.starts_with('#') && line.contains("enable-template"));
+    let asked = first
+        .iter()
+        .any(|line| line.starts_with('#') && line.contains("enable-template"));
     Some(if asked { Template::Server } else { Template::Other })
 }
 
@@ -150,7 +152,12 @@ pub(crate) fn read(sources: &[Arc<Source>]) -> Result<ServerConfig, Diagnostics>
             continue;
         }
         match yaml::parse(source, Rules::Core) {
-            Ok(node) => root = Some(root.take().map_or_else(|| node.clone(), |below| over(&below, &node, true))),
+            Ok(node) => {
+                root = Some(
+                    root.take()
+                        .map_or_else(|| node.clone(), |below| over(&below, &node, true)),
+                )
+            }
             Err(wrong) => found.extend(wrong),
         }
     }
@@ -177,7 +184,11 @@ fn is_template(source: &Arc<Source>, template: Template) -> Diagnostic {
             "read the file that it writes; the server itself renders only files with `# enable-template` in their first KB",
         ),
     };
-    Diagnostic::error(&Span::new(source, at, at + 2), format!("this configuration is a template: {who}")).help(what)
+    Diagnostic::error(
+        &Span::new(source, at, at + 2),
+        format!("this configuration is a template: {who}"),
+    )
+    .help(what)
 }
 
 /// Entries of these are replaced whole, as the server's own reader does with maps by name.
@@ -233,10 +244,15 @@ impl Reader {
             let given = |key: &str| {
                 at(&root, &format!("global.tls.{group}.{key}")).is_some_and(|node| match &node.value {
                     Value::Seq(items) => !items.is_empty(),
-                    _ => node.text.as_deref().is_some_and(|text| !text.is_empty() && text != "false"),
+                    _ => node
+                        .text
+                        .as_deref()
+                        .is_some_and(|text| !text.is_empty() && text != "false"),
                 })
             };
-            ["certFile", "certData"].iter().any(|key| given(&format!("{server}.{key}")))
+            ["certFile", "certData"]
+                .iter()
+                .any(|key| given(&format!("{server}.{key}")))
         };
         let config = ServerConfig {
             shards: self.int(&root, "persistence.numHistoryShards"),
@@ -273,14 +289,20 @@ impl Reader {
                 None
             }
             (_, Some(text)) if text.is_empty() => None,
-            (_, Some(text)) => Some(Placed { value: text.clone(), at: node.span.clone() }),
+            (_, Some(text)) => Some(Placed {
+                value: text.clone(),
+                at: node.span.clone(),
+            }),
         }
     }
 
     fn int(&mut self, root: &Node, path: &str) -> Option<Placed<i64>> {
         let node = at(root, path)?;
         match yaml::decode::int(node) {
-            Ok(value) => Some(Placed { value, at: node.span.clone() }),
+            Ok(value) => Some(Placed {
+                value,
+                at: node.span.clone(),
+            }),
             Err(wrong) => {
                 self.found.push(yaml::decode::named(path, wrong));
                 None
@@ -300,7 +322,10 @@ impl Reader {
             self.found.push(missing);
             return None;
         };
-        let place = |text: &str, node: &Node| Placed { value: text.to_owned(), at: node.span.clone() };
+        let place = |text: &str, node: &Node| Placed {
+            value: text.to_owned(),
+            at: node.span.clone(),
+        };
         if let Some(sql) = at(entry, "sql") {
             let store = self.text(sql, "pluginName").unwrap_or_else(|| place("", sql));
             return Some(StoreConfig {
@@ -315,7 +340,12 @@ impl Reader {
         if let Some(cassandra) = at(entry, "cassandra") {
             let port = self.int(cassandra, "port").map_or(9042, |port| port.value);
             let address = self.text(cassandra, "hosts").map(|hosts| Placed {
-                value: hosts.value.split(',').map(|host| format!("{}:{port}", host.trim())).collect::<Vec<_>>().join(","),
+                value: hosts
+                    .value
+                    .split(',')
+                    .map(|host| format!("{}:{port}", host.trim()))
+                    .collect::<Vec<_>>()
+                    .join(","),
                 at: hosts.at,
             });
             return Some(StoreConfig {
@@ -334,7 +364,9 @@ impl Reader {
                 database: self.text(search, "indices.visibility"),
                 address: self.text(search, "url.host"),
                 user: self.text(search, "username").map(|user| user.value),
-                tls: self.text(search, "url.scheme").is_some_and(|scheme| scheme.value == "https"),
+                tls: self
+                    .text(search, "url.scheme")
+                    .is_some_and(|scheme| scheme.value == "https"),
             });
         }
         Some(StoreConfig {

@@ -51,11 +51,7 @@ pub(crate) enum PathError {
     #[error("{store} holds visibility only: it cannot be the default store")]
     VisibilityOnly { store: String },
     #[error("{from} does not know the store {store}: it came with {since}")]
-    NotYet {
-        store: String,
-        since: Minor,
-        from: Release,
-    },
+    NotYet { store: String, since: Minor, from: Release },
     #[error("{dropped} dropped {store} as the {} store", .side.as_str())]
     Dropped {
         store: String,
@@ -67,11 +63,7 @@ pub(crate) enum PathError {
         leave: Option<Leave>,
     },
     #[error("{to} cannot run on the database `{database}`: {why}")]
-    NotServed {
-        database: String,
-        why: String,
-        to: Release,
-    },
+    NotServed { database: String, why: String, to: Release },
     #[error("the catalog names no {} schema of {store} for {release}", .side.as_str())]
     NoSchema {
         store: String,
@@ -91,14 +83,20 @@ const EXTEND: &str = "a newer catalog may know it: give one with --catalog FILE"
 
 impl PathError {
     pub(super) fn unknown(catalog: &Catalog, release: String, which: &'static str) -> PathError {
-        let minor = Release::parse(&release).map(|r| r.minor).or_else(|| Minor::parse(&release));
+        let minor = Release::parse(&release)
+            .map(|r| r.minor)
+            .or_else(|| Minor::parse(&release));
         let of_minor = minor.and_then(|minor| catalog.newest_of(minor));
         let nearest = match (of_minor, catalog.newest()) {
             (Some(newest), _) => format!("the newest of {} that it knows is {newest}", newest.minor),
             (None, Some(newest)) => format!("the newest that it knows is {newest}"),
             (None, None) => "it knows none".to_owned(),
         };
-        PathError::Unknown { release, which, nearest }
+        PathError::Unknown {
+            release,
+            which,
+            nearest,
+        }
     }
 
     pub(super) fn newest_unknown(minors: Vec<Minor>, old_tools: bool) -> PathError {
@@ -131,17 +129,24 @@ impl PathError {
                 vec!["write its three numbers, such as 1.29.7; candidates and cloud tags are none".to_owned()]
             }
             PathError::TooOld { .. } => {
-                vec!["ask at Temporal's community forum, as the upgrade guide says: https://community.temporal.io".to_owned()]
+                vec![
+                    "ask at Temporal's community forum, as the upgrade guide says: https://community.temporal.io"
+                        .to_owned(),
+                ]
             }
             PathError::Unknown { nearest, .. } => vec![nearest.clone(), EXTEND.to_owned()],
             PathError::Bad { instead: way, .. } | PathError::FourParts { instead: way, .. } => instead(way),
             PathError::Downgrade { .. } => vec![
-                "one minor back, the old binaries run on the newer schema: swap them back and leave the schema".to_owned(),
+                "one minor back, the old binaries run on the newer schema: swap them back and leave the schema"
+                    .to_owned(),
                 "further back, restore the backups of both databases, taken together".to_owned(),
             ],
             PathError::Gap { .. } => vec!["a minor is never skipped".to_owned(), EXTEND.to_owned()],
             PathError::NewestUnknown { minors, old_tools } => {
-                let named = minors.iter().map(|m| format!("\"{m}\": {{ newest: \"{m}.…\" }}")).collect::<Vec<_>>();
+                let named = minors
+                    .iter()
+                    .map(|m| format!("\"{m}\": {{ newest: \"{m}.…\" }}"))
+                    .collect::<Vec<_>>();
                 let mut help = vec![format!(
                     "look it up among the tags of temporalio/temporal and name it in a file of your own (--catalog FILE): minors: {{ {} }}",
                     named.join(", ")
@@ -157,7 +162,9 @@ impl PathError {
             }
             PathError::Unsupported { .. } => Vec::new(),
             PathError::NotServed { .. } => vec!["upgrade the database first, apart from Temporal".to_owned()],
-            PathError::VisibilityOnly { store } => vec![format!("give it as --visibility {store}, and the default store as --store")],
+            PathError::VisibilityOnly { store } => vec![format!(
+                "give it as --visibility {store}, and the default store as --store"
+            )],
             PathError::NotYet { store, .. } => {
                 let old = match store.as_str() {
                     "postgres12" => "postgres",
@@ -166,17 +173,31 @@ impl PathError {
                 };
                 vec![format!("such a cluster runs on `{old}`: take that")]
             }
-            PathError::Dropped { side, from, last, leave, .. } => {
+            PathError::Dropped {
+                side,
+                from,
+                last,
+                leave,
+                ..
+            } => {
                 let mut help = Vec::new();
                 help.extend(leave.as_ref().map(|leave| leave.text.clone()));
                 help.push(match last {
                     Some(last) if from == last => format!("do this at {last}, which runs:"),
                     Some(last) => format!("go to {last} first (--to {last}), then:"),
                     None => {
-                        return vec![format!("{from} does not serve it either: look at `pluginName` in the server's configuration")];
+                        return vec![format!(
+                            "{from} does not serve it either: look at `pluginName` in the server's configuration"
+                        )];
                     }
                 });
-                help.extend(leave.iter().flat_map(|leave| &leave.steps).enumerate().map(|(i, step)| format!("{}. {step}", i + 1)));
+                help.extend(
+                    leave
+                        .iter()
+                        .flat_map(|leave| &leave.steps)
+                        .enumerate()
+                        .map(|(i, step)| format!("{}. {step}", i + 1)),
+                );
                 match (leave.as_ref().and_then(|leave| leave.to.as_ref()), side) {
                     (Some(to), Side::Default) => help.push(format!("then ask again with --store {to}")),
                     (Some(to), Side::Visibility) => help.push(format!("then ask again with --visibility {to}")),
@@ -191,6 +212,8 @@ impl PathError {
     pub(crate) fn diagnostic(&self) -> Diagnostic {
         self.help()
             .into_iter()
-            .fold(Diagnostic::general(self.to_string()), |diagnostic, help| diagnostic.help(help))
+            .fold(Diagnostic::general(self.to_string()), |diagnostic, help| {
+                diagnostic.help(help)
+            })
     }
 }

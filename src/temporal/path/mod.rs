@@ -128,7 +128,10 @@ pub(crate) fn path(catalog: &Catalog, from: &str, to: &str, stores: Stores<'_>) 
         known_store(catalog, stores.visibility, Side::Visibility, from, to)?,
     ];
     let way = way(catalog, from, to)?;
-    let hops = way.windows(2).map(|pair| hop(catalog, pair[0], pair[1], &sides)).collect::<Result<_, _>>()?;
+    let hops = way
+        .windows(2)
+        .map(|pair| hop(catalog, pair[0], pair[1], &sides))
+        .collect::<Result<_, _>>()?;
     Ok(Path {
         from: from.to_string(),
         to: to.to_string(),
@@ -162,11 +165,20 @@ fn target(catalog: &Catalog, text: &str) -> Result<Release, PathError> {
         && bad.kind != BadKind::Banned
     {
         let (kind, why) = (bad.kind, bad.why.clone());
-        return Err(PathError::Bad { release, kind, why, instead: way_out() });
+        return Err(PathError::Bad {
+            release,
+            kind,
+            why,
+            instead: way_out(),
+        });
     }
     if release.fourth != 0 {
         let reports = catalog.reported(release);
-        return Err(PathError::FourParts { release, reports, instead: way_out() });
+        return Err(PathError::FourParts {
+            release,
+            reports,
+            instead: way_out(),
+        });
     }
     Ok(release)
 }
@@ -213,7 +225,9 @@ fn known_store<'a>(
     }
     if let Some(dropped) = store.dropped.get(&side).copied().filter(|dropped| to.minor >= *dropped) {
         let before = catalog.minors.range(..dropped).next_back();
-        let last = before.and_then(|(_, facts)| facts.newest.as_ref()).map(|(release, _)| *release);
+        let last = before
+            .and_then(|(_, facts)| facts.newest.as_ref())
+            .map(|(release, _)| *release);
         return Err(PathError::Dropped {
             store: database.store.to_owned(),
             side,
@@ -225,9 +239,18 @@ fn known_store<'a>(
     }
     if let Some(version) = database.version {
         let why = catalog.serves(name, version);
-        why.map_err(|why| PathError::NotServed { database: database.name.to_owned(), why, to })?;
+        why.map_err(|why| PathError::NotServed {
+            database: database.name.to_owned(),
+            why,
+            to,
+        })?;
     }
-    Ok(Known { database, side, name, store })
+    Ok(Known {
+        database,
+        side,
+        name,
+        store,
+    })
 }
 
 /// Every release that will run, the first one included.
@@ -238,7 +261,11 @@ fn way(catalog: &Catalog, from: Release, to: Release) -> Result<Vec<Release>, Pa
     let between: Vec<Minor> = (from.minor.minor + 1..to.minor.minor)
         .map(|minor| Minor::new(from.minor.major, minor))
         .collect();
-    let missing = between.iter().copied().filter(|minor| !catalog.minors.contains_key(minor)).collect::<Vec<_>>();
+    let missing = between
+        .iter()
+        .copied()
+        .filter(|minor| !catalog.minors.contains_key(minor))
+        .collect::<Vec<_>>();
     if from.minor.major != to.minor.major || !missing.is_empty() {
         return Err(PathError::Gap { from, to, missing });
     }
@@ -262,11 +289,13 @@ fn way(catalog: &Catalog, from: Release, to: Release) -> Result<Vec<Release>, Pa
 const OLD_TOOLS: Minor = Minor::new(1, 8);
 
 fn need<'c>(catalog: &'c Catalog, known: &Known<'_>, release: Release) -> Result<&'c Need, PathError> {
-    catalog.need(known.name, known.side, release).ok_or_else(|| PathError::NoSchema {
-        store: known.name.to_owned(),
-        side: known.side,
-        release,
-    })
+    catalog
+        .need(known.name, known.side, release)
+        .ok_or_else(|| PathError::NoSchema {
+            store: known.name.to_owned(),
+            side: known.side,
+            release,
+        })
 }
 
 fn hop(catalog: &Catalog, from: Release, to: Release, sides: &[Known<'_>]) -> Result<Hop, PathError> {
@@ -284,14 +313,24 @@ fn hop(catalog: &Catalog, from: Release, to: Release, sides: &[Known<'_>]) -> Re
         actions: Vec::new(),
         rewrites: Vec::new(),
         replays: Vec::new(),
-        ready: health.iter().filter(|(_, (_, ready))| *ready).map(|(role, _)| (*role).to_owned()).collect(),
-        health: health.into_iter().map(|(role, (service, _))| (role.to_owned(), service.to_owned())).collect(),
+        ready: health
+            .iter()
+            .filter(|(_, (_, ready))| *ready)
+            .map(|(role, _)| (*role).to_owned())
+            .collect(),
+        health: health
+            .into_iter()
+            .map(|(role, (service, _))| (role.to_owned(), service.to_owned()))
+            .collect(),
         minimum: IndexMap::new(),
     };
     if from.minor != to.minor
         && let Some(facts) = catalog.minors.get(&to.minor)
     {
-        hop.actions = facts.actions_for(&names).map(|(_, action)| action.text.clone()).collect();
+        hop.actions = facts
+            .actions_for(&names)
+            .map(|(_, action)| action.text.clone())
+            .collect();
     }
     for known in sides {
         let (has, needs) = (need(catalog, known, from)?, need(catalog, known, to)?);
@@ -299,15 +338,29 @@ fn hop(catalog: &Catalog, from: Release, to: Release, sides: &[Known<'_>]) -> Re
         let changes = needs.version > has.version;
         let name = known.database.name.to_owned();
         match (&known.store.by_hand, changes) {
-            (Some(way), true) => hop.actions.push(format!("{name} goes from {} to {}: {way}", has.text, needs.text)),
+            (Some(way), true) => hop
+                .actions
+                .push(format!("{name} goes from {} to {}: {way}", has.text, needs.text)),
             (Some(_), false) => {}
             (None, _) => {
-                hop.schema.extend(known.store.directories.get(&known.side).map(|dir| (name.clone(), dir.clone())));
+                hop.schema.extend(
+                    known
+                        .store
+                        .directories
+                        .get(&known.side)
+                        .map(|dir| (name.clone(), dir.clone())),
+                );
                 hop.needs.insert(name.clone(), needs.text.clone());
                 hop.has.insert(name.clone(), has.text.clone());
             }
         }
-        hop.minimum.extend(known.store.minimum.as_ref().map(|minimum| (name.clone(), minimum.clone())));
+        hop.minimum.extend(
+            known
+                .store
+                .minimum
+                .as_ref()
+                .map(|minimum| (name.clone(), minimum.clone())),
+        );
         hop.changes |= changes && known.store.by_hand.is_none();
         let whole = effects(catalog, &mut hop, known, to, (&has.version, &needs.version));
         hop.stores.push(StoreStep {
@@ -341,7 +394,8 @@ fn effects(catalog: &Catalog, hop: &mut Hop, known: &Known<'_>, to: Release, bet
             times: does.times,
             text: does.text.clone(),
         }));
-        hop.replays.extend(step.replay.as_ref().map(|why| format!("{name} {version}: {why}")));
+        hop.replays
+            .extend(step.replay.as_ref().map(|why| format!("{name} {version}: {why}")));
         if let Some(tool) = step.tool {
             hop.actions.push(format!(
                 "{name} {version} needs the schema tool of {tool} or newer, where upstream's is used: take that of {to}"
@@ -354,7 +408,11 @@ fn effects(catalog: &Catalog, hop: &mut Hop, known: &Known<'_>, to: Release, bet
 fn notes(catalog: &Catalog, from: Release, to: Release) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(bad) = catalog.bad.get(&from) {
-        notes.push(format!("{from} runs and is {} ({}): leave it soon", bad.kind.as_str(), bad.why));
+        notes.push(format!(
+            "{from} runs and is {} ({}): leave it soon",
+            bad.kind.as_str(),
+            bad.why
+        ));
     }
     if let Some(bad) = catalog.bad.get(&to) {
         notes.push(format!("{to} is {} ({})", bad.kind.as_str(), bad.why));

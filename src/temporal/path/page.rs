@@ -12,14 +12,17 @@ impl Path {
         }
         let count = self.hops.len();
         let hops = if count == 1 { "hop" } else { "hops" };
-        let mut page = format!("Temporal Server {} to {}: {count} {hops} (catalog of {as_of})\n\n", self.from, self.to);
+        let mut page = format!(
+            "Temporal Server {} to {}: {count} {hops} (catalog of {as_of})\n\n",
+            self.from, self.to
+        );
         page += &table(&self.overview());
         for (at, hop) in self.hops.iter().enumerate() {
             page += &format!("\nHop {}: {} to {}\n", at + 1, hop.from, hop.to);
             page += &hop.page();
         }
-        page += "\nAfter every hop: all frontends say the new version, the rings are whole, and history has loaded every\n";
-        page += "shard (Temporal's guide: about 10 minutes) before the next hop begins.\n";
+        page += "\nAfter every hop: all frontends say the new version, the rings are whole, and history has loaded\n";
+        page += "every shard (Temporal's guide: about 10 minutes) before the next hop begins.\n";
         if !self.notes.is_empty() {
             page += "\nNotes\n";
             self.notes.iter().for_each(|note| page += &wrap("  - ", note));
@@ -38,7 +41,9 @@ impl Path {
             row.push(hop.whole_tables());
             row
         };
-        std::iter::once(heads).chain(self.hops.iter().enumerate().map(row)).collect()
+        std::iter::once(heads)
+            .chain(self.hops.iter().enumerate().map(row))
+            .collect()
     }
 }
 
@@ -81,18 +86,30 @@ impl Hop {
         let steps = self.stores.iter().map(|step| match (step.changes, step.known) {
             (true, _) => {
                 let folder = self.schema.get(&step.database).map(|folder| format!(", {folder}"));
-                format!("{}: {} to {}{}", step.database, step.from, step.to, folder.unwrap_or_default())
+                format!(
+                    "{}: {} to {}{}",
+                    step.database,
+                    step.from,
+                    step.to,
+                    folder.unwrap_or_default()
+                )
             }
             (false, _) => format!("{}: {}, no schema change", step.database, step.to),
         });
         part("schema", &mut steps.collect::<Vec<_>>().into_iter());
         let unknown = self.stores.iter().filter(|step| !step.known).map(|step| {
-            format!("{}: what these versions do to tables of {} is not in the catalog", step.database, step.store)
+            format!(
+                "{}: what these versions do to tables of {} is not in the catalog",
+                step.database, step.store
+            )
         });
         part("tables", &mut self.rewrites.iter().map(Rewrite::line).chain(unknown));
         part("cut off", &mut self.replays.iter().cloned());
         if self.reports != self.to {
-            part("version", &mut std::iter::once(format!("the new binary says {}", self.reports)));
+            part(
+                "version",
+                &mut std::iter::once(format!("the new binary says {}", self.reports)),
+            );
         }
         page
     }

@@ -27,7 +27,11 @@ fn newest(row: usize) -> String {
 }
 
 fn stores<'a>(default: &'a str, visibility: &'a str) -> Stores<'a> {
-    let database = |name, store| Database { name, store, version: None };
+    let database = |name, store| Database {
+        name,
+        store,
+        version: None,
+    };
     Stores {
         default: database("main", default),
         visibility: database("search", visibility),
@@ -36,7 +40,10 @@ fn stores<'a>(default: &'a str, visibility: &'a str) -> Stores<'a> {
 
 /// Default and visibility column of a pair of stores: `None` where one of them is not served.
 fn facts(row: usize, default: usize, visibility: usize) -> Option<(&'static str, &'static str)> {
-    let (d, v) = (FACTS[row].2[default].split_once('/')?.0, FACTS[row].2[visibility].split_once('/')?.1);
+    let (d, v) = (
+        FACTS[row].2[default].split_once('/')?.0,
+        FACTS[row].2[visibility].split_once('/')?.1,
+    );
     (!d.is_empty() && !v.is_empty()).then_some((d, v))
 }
 
@@ -50,7 +57,13 @@ fn every_pair_of_minors_on_every_store_agrees_with_the_facts() {
         let of = stores(STORES[default], STORES[visibility]);
         for from in 0..FACTS.len() {
             for to in 0..FACTS.len() {
-                let what = format!("{} to {} on {}/{}", newest(from), newest(to), STORES[default], STORES[visibility]);
+                let what = format!(
+                    "{} to {} on {}/{}",
+                    newest(from),
+                    newest(to),
+                    STORES[default],
+                    STORES[visibility]
+                );
                 let found = path(&catalog, &newest(from), &newest(to), of);
                 if to < from {
                     assert!(matches!(found, Err(PathError::Downgrade { .. })), "{what}: {found:?}");
@@ -74,8 +87,18 @@ fn every_pair_of_minors_on_every_store_agrees_with_the_facts() {
                     assert_eq!((hop.from.clone(), hop.to.clone()), (newest(old), newest(new)), "{what}");
                     let (has, needs) = (facts(old, default, visibility), facts(new, default, visibility));
                     let (has, needs) = (has.expect("served"), needs.expect("served"));
-                    assert_eq!((hop.has["main"].as_str(), hop.has["search"].as_str()), has, "{what} at {}", hop.from);
-                    assert_eq!((hop.needs["main"].as_str(), hop.needs["search"].as_str()), needs, "{what} at {}", hop.to);
+                    assert_eq!(
+                        (hop.has["main"].as_str(), hop.has["search"].as_str()),
+                        has,
+                        "{what} at {}",
+                        hop.from
+                    );
+                    assert_eq!(
+                        (hop.needs["main"].as_str(), hop.needs["search"].as_str()),
+                        needs,
+                        "{what} at {}",
+                        hop.to
+                    );
                     assert_eq!(hop.changes, has != needs, "{what} at {}", hop.to);
                     let changes: Vec<bool> = hop.stores.iter().map(|step| step.changes).collect();
                     assert_eq!(changes, [has.0 != needs.0, has.1 != needs.1], "{what} at {}", hop.to);
@@ -111,7 +134,11 @@ fn way_of(from: &str, to: &str, store: &str) -> String {
     match path(&Catalog::shipped(), from, to, stores(store, store)) {
         Ok(path) => {
             let hops: Vec<&str> = path.hops.iter().map(|hop| hop.to.as_str()).collect();
-            let notes = if path.notes.is_empty() { String::new() } else { format!(" ({})", path.notes.join("; ")) };
+            let notes = if path.notes.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", path.notes.join("; "))
+            };
             format!("{}{notes}", hops.join(" "))
         }
         Err(wrong) => format!("{wrong}: {}", wrong.help().join("; ")),
@@ -121,7 +148,10 @@ fn way_of(from: &str, to: &str, store: &str) -> String {
 #[test]
 fn the_running_minor_comes_first() {
     let of = |from, to| way_of(from, to, "postgres12");
-    assert_eq!(of("1.25.0", "1.27"), "1.25.2 1.26.3 1.27.4 (1.32.2 is the newest release of all (catalog of 2026-11-24))");
+    assert_eq!(
+        of("1.25.0", "1.27"),
+        "1.25.2 1.26.3 1.27.4 (1.32.2 is the newest release of all (catalog of 2026-11-24))"
+    );
     assert_eq!(of("1.31.5", "1.32.2"), "1.32.2");
     assert_eq!(of("v1.32.0", "1.32"), "1.32.2");
     assert_eq!(of("1.32.2", "1.32.2"), "");
@@ -224,22 +254,46 @@ fn a_team_names_what_the_facts_do_not_know() {
     let text = r#"minors: { "1.18": { newest: "1.18.5" }, "1.19": { newest: "1.19.1" } }"#;
     let catalog = Catalog::extended(&crate::yaml::Source::new("team.yml", text)).expect("a catalog");
     let path = path(&catalog, "1.18.3", "1.20", stores("mysql", "mysql")).expect("a path");
-    let hops: Vec<(&str, &str)> = path.hops.iter().map(|hop| (hop.to.as_str(), hop.needs["main"].as_str())).collect();
+    let hops: Vec<(&str, &str)> = path
+        .hops
+        .iter()
+        .map(|hop| (hop.to.as_str(), hop.needs["main"].as_str()))
+        .collect();
     assert_eq!(hops, [("1.18.5", "1.8"), ("1.19.1", "1.9"), ("1.20.5", "1.9")]);
-    assert!(path.hops[1].stores[0].changes && !path.hops[1].stores[0].known, "v57's tables are not in the catalog");
+    assert!(
+        path.hops[1].stores[0].changes && !path.hops[1].stores[0].known,
+        "v57's tables are not in the catalog"
+    );
 }
 
 #[test]
 fn what_a_hop_does_to_tables_stands_in_it() {
     let path = path(&Catalog::shipped(), "1.29.7", "1.31.5", stores("cassandra", "mysql8")).expect("a path");
-    let rewrites: Vec<String> = path.hops.iter().flat_map(|hop| &hop.rewrites)
-        .map(|r| format!("{} {} {} {} {:?} x{}", r.engine, r.database, r.schema, r.table, r.kind, r.times)).collect();
-    assert_eq!(rewrites, [
-        "mysql search 1.10 executions_visibility Copy x2",
-        "mysql search 1.13 executions_visibility Copy x2",
-        "mysql search 1.14 executions_visibility Copy x4",
-    ]);
-    assert!(path.hops[0].actions.iter().any(|text| text.contains("embedded template")));
+    let rewrites: Vec<String> = path
+        .hops
+        .iter()
+        .flat_map(|hop| &hop.rewrites)
+        .map(|r| {
+            format!(
+                "{} {} {} {} {:?} x{}",
+                r.engine, r.database, r.schema, r.table, r.kind, r.times
+            )
+        })
+        .collect();
+    assert_eq!(
+        rewrites,
+        [
+            "mysql search 1.10 executions_visibility Copy x2",
+            "mysql search 1.13 executions_visibility Copy x2",
+            "mysql search 1.14 executions_visibility Copy x4",
+        ]
+    );
+    assert!(
+        path.hops[0]
+            .actions
+            .iter()
+            .any(|text| text.contains("embedded template"))
+    );
 }
 
 #[test]
@@ -288,8 +342,8 @@ fn a_page_for_a_change_request() {
       schema   - main: 1.19, no schema change
                - search: 1.14, no schema change
 
-    After every hop: all frontends say the new version, the rings are whole, and history has loaded every
-    shard (Temporal's guide: about 10 minutes) before the next hop begins.
+    After every hop: all frontends say the new version, the rings are whole, and history has loaded
+    every shard (Temporal's guide: about 10 minutes) before the next hop begins.
     ");
 }
 
@@ -315,8 +369,8 @@ fn a_visibility_store_that_is_updated_by_hand() {
       schema   - main: 1.13, no schema change
                - search: v9 to v13
 
-    After every hop: all frontends say the new version, the rings are whole, and history has loaded every
-    shard (Temporal's guide: about 10 minutes) before the next hop begins.
+    After every hop: all frontends say the new version, the rings are whole, and history has loaded
+    every shard (Temporal's guide: about 10 minutes) before the next hop begins.
 
     Notes
       - 1.32.2 is the newest release of all (catalog of 2026-11-24)
