@@ -4,11 +4,14 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod hands;
 mod interrupt;
 mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod take_back;
+mod undo;
 mod unknown;
 mod unreachable;
 

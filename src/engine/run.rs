@@ -1,6 +1,7 @@
 //! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Semaphore;
@@ -40,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) terminal: bool,
     /// Somebody closed the run from another terminal: who, and why.
     pub(crate) aborted: OnceLock<(String, String)>,
+    /// A run that somebody closes begins nothing but what puts back what it left open.
+    pub(crate) putting_back: AtomicBool,
     /// Cancelled when this controller was put out; the text says by whom.
     out: (CancellationToken, Mutex<String>),
     state: Mutex<RunState>,
@@ -75,6 +78,7 @@ impl Run {
             detach,
             terminal,
             aborted: OnceLock::new(),
+            putting_back: AtomicBool::new(false),
             out: Default::default(),
             state: Mutex::new(state),
             watchers: Mutex::new(watchers),
@@ -95,7 +99,15 @@ impl Run {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.is_cancelled() && !self.putting_back.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nothing new may begin.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+        if self.putting_back.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// A host belongs to somebody else now. Nothing that this controller believes of it is written any more: what

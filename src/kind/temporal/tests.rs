@@ -279,6 +279,7 @@ async fn a_newer_version_is_said_by_upstream_too() {
 async fn a_look_with_all_servers_down_goes_by_the_disk() {
     let mut cluster = Cluster::well().await;
     cluster.fakes.clear();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let on_disk = "none\troot\nprogram\t/opt/temporal-server\ndisk\ttemporal version 1.30.6\n";
     for says in cluster.hosts.values_mut() {
         *says = on_disk.to_owned();
