@@ -11,6 +11,7 @@ mod lock;
 mod resume;
 mod rollback;
 mod take_back;
+mod tunnel;
 mod undo;
 mod unknown;
 mod unreachable;

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use super::common::{Common, Format, Here, Selection, show};
-use crate::engine::{self, Mode, Request};
+use crate::engine::{self, Course, Mode, Request};
 use crate::temporal::catalog::Catalog;
 use crate::temporal::config::{self, Change, Finding, Launch, ServerConfig};
 use crate::temporal::path::{Database, Stores, path};
@@ -151,6 +151,7 @@ async fn status(here: &Here, common: &Common, verb: StatusVerb) -> u8 {
         earlier: None,
         watchers: super::run::watchers(verb.output, false),
         terminal: false,
+        course: Course::On,
     };
     match super::run::conclude(engine::run(request).await, verb.output) {
         // Nothing is touched by a look, whatever it finds.
