@@ -4,16 +4,17 @@
 # cluster.sh status          versions, shards and schemas as the things themselves say
 # cluster.sh node-start|node-stop HOST
 # cluster.sh down            stops everything and removes it (the builds stay in their cache)
-# One cluster on a machine: its addresses are fixed. $REFIT_HOP is its folder. Exit 77: cannot run here.
+# $REFIT_HOP is its folder; $REFIT_HOP_NET (127.0.0) the network, for a second cluster on this machine. Exit 77: cannot run here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd) lab=$(cd "$(dirname "$0")/.." && pwd) top=$(cd "$(dirname "$0")/../../.." && pwd)
 # not below a checkout: as root PostgreSQL runs as its own user, who must be able to reach the folder
 if [[ $EUID = 0 ]]; then default=/var/tmp/refit-lab/hop; else default=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/hop; fi
 dir=${REFIT_HOP:-$default} fleet=$lab/fleet.sh
 nodes="h1 h2 h3" # h4 stands next to the database
-export REFIT_LAB_ADDRESS=127.0.0.10
+net=${REFIT_HOP_NET:-127.0.0}
+export REFIT_LAB_ADDRESS=$net.10
 die() { echo "cluster.sh: $*" >&2; exit 1; }
-ip() { echo "127.0.0.1${1#h}"; }
+ip() { echo "$net.1${1#h}"; }
 on() { local host=$1; shift; ssh -F "$dir/fleet/ssh_config" "$host" "$@"; }
 query() { "$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres "$@"; }
 postgres() { # its KEY=VALUE lines become variables
@@ -33,7 +34,7 @@ databases() { # VERSION
 
 configuration() { # HOST VERSION: the playbook's own template, its plain names filled in
   sed -e "s/{{ to }}/$2/; s/{{ node_ip }}/$(ip "$1")/g; s/{{ history_shards }}/32/; s/{{ database_host }}/$HOST/g; s/{{ database_port }}/$PORT/g" \
-    -e "s/{{ database_user }}/$USER/; s/{{ database_password }}/$PASSWORD/; s|{{ database_ca }}|$CA|; s/{{ rpc_address }}/127.0.0.11:7233/" "$top/playbooks/temporal/node.yaml.j2"
+    -e "s/{{ database_user }}/$USER/; s/{{ database_password }}/$PASSWORD/; s|{{ database_ca }}|$CA|; s/{{ rpc_address }}/$net.11:7233/" "$top/playbooks/temporal/node.yaml.j2"
 }
 install_node() { # HOST VERSION: plain files, as somebody put them there
   local home=$dir/fleet/hosts/$1/temporal
