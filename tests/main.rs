@@ -5,6 +5,7 @@ mod fleet;
 mod barrier;
 mod r#become;
 mod foresee;
+mod hops;
 mod interrupt;
 mod kill;
 mod lock;

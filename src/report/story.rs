@@ -160,6 +160,7 @@ impl Story {
             | Event::Answered { .. }
             | Event::Intent { .. }
             | Event::Items { .. }
+            | Event::GroupEnded { .. }
             | Event::Withdrawn { .. }
             | Event::Segment { .. } => Vec::new(),
         }
