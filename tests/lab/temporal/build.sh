@@ -23,7 +23,7 @@ server() {
   case $version in 1.31.[345]) ;; *) go install "go.temporal.io/server/cmd/server@v$version"; return ;; esac
   local source; source=$(go mod download -json "go.temporal.io/server@v$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
   cp "$source/go.mod" "$part/release.mod"; cp "$source/go.sum" "$part/release.sum"; chmod u+w "$part"/release.*
-  (cd "$source" && go mod edit -toolchain=go1.26.11 -replace "${stand_in%@*}=$stand_in" "$part/release.mod" && go build -mod=mod -modfile="$part/release.mod" -o "$part/server" ./cmd/server)
+  (cd "$source" && go mod edit -replace "${stand_in%@*}=$stand_in" "$part/release.mod" && GOTOOLCHAIN=go1.26.11 go build -mod=mod -modfile="$part/release.mod" -o "$part/server" ./cmd/server)
 }
 server
 go install "go.temporal.io/server/cmd/tools/sql@v$version"
