@@ -5,11 +5,14 @@ mod fleet;
 mod barrier;
 mod r#become;
 mod foresee;
+mod hands;
 mod interrupt;
 mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod take_back;
+mod undo;
 mod unknown;
 mod unreachable;
 

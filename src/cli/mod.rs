@@ -10,8 +10,10 @@ mod lint;
 mod plan;
 mod resolve;
 mod resume;
+mod rollback;
 mod run;
 mod runs;
+mod say;
 mod schema;
 mod temporal;
 
@@ -45,6 +47,10 @@ enum Verb {
     Resume(resume::Resume),
     Resolve(resolve::Resolve),
     Abort(abort::Abort),
+    Rollback(rollback::Rollback),
+    Hold(say::Hold),
+    Go(say::Go),
+    Exclude(say::Exclude),
     Runs(runs::Runs),
     Inventory(inventory::InventoryVerb),
     Eval(eval::Eval),
@@ -54,11 +60,7 @@ enum Verb {
 }
 
 /// Verbs of the design that are not built yet.
-const LATER: [&str; 13] = [
-    "rollback",
-    "hold",
-    "go",
-    "exclude",
+const LATER: [&str; 9] = [
     "retry",
     "extend",
     "cancel",
@@ -103,6 +105,10 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Resume(verb) => resume::resume(&common, verb).await,
         Verb::Resolve(verb) => resolve::resolve(&common, verb).await,
         Verb::Abort(verb) => abort::abort(&common, verb).await,
+        Verb::Rollback(verb) => rollback::rollback(&common, verb).await,
+        Verb::Hold(verb) => say::hold(&common, verb).await,
+        Verb::Go(verb) => say::go(&common, verb).await,
+        Verb::Exclude(verb) => say::exclude(&common, verb).await,
         Verb::Runs(verb) => runs::runs(&common, verb).await,
         Verb::Inventory(verb) => inventory::inventory(verb),
         Verb::Eval(verb) => eval::eval(verb),

@@ -2,7 +2,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{Common, Format, Here, Selection, show};
-use crate::engine::{self, Mode, Request};
+use crate::engine::{self, Course, Mode, Request};
 use crate::plan::{Look, Planned as PlannedState};
 
 /// Load, connect, probe; say what is wrong, and change nothing
@@ -31,6 +31,7 @@ async fn session(common: &Common, selection: &Selection, mode: Mode) -> Result<e
         options,
         takeover: None,
         earlier: None,
+        course: Course::On,
         watchers: Vec::new(),
         terminal: false,
     };
@@ -149,6 +150,7 @@ fn text(plan: &engine::Planned) {
             let phase = match unit.unit.phase {
                 crate::id::Phase::Guard => "guard: ",
                 crate::id::Phase::Rollback => "if it fails: ",
+                crate::id::Phase::Undo => "in the end: ",
                 _ => "",
             };
             let what = match &unit.state {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::common::{Common, Format, Here, Selection, show};
-use crate::engine::{self, Mode, Request};
+use crate::engine::{self, Course, Mode, Request};
 use crate::temporal::catalog::Catalog;
 use crate::temporal::path::{Database, Stores, path};
 use crate::yaml;
@@ -112,6 +112,7 @@ async fn status(here: &Here, common: &Common, verb: StatusVerb) -> u8 {
         environment,
         takeover: None,
         earlier: None,
+        course: Course::On,
         watchers: super::run::watchers(verb.output, false),
         terminal: false,
     };

@@ -149,7 +149,7 @@ impl Walk<'_> {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.run.stop.cancelled() => return Ok(None),
+                () = self.run.stopped() => return Ok(None),
             }
         }
     }
@@ -266,7 +266,7 @@ impl Walk<'_> {
                         return Ok(Err(failure_of(end)));
                     }
                     self.run
-                        .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+                        .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step)])
                         .await?;
                     let (identity, boot) = on.held();
                     self.run.finish(on, account, &id, Some(&job), (&identity, &boot)).await
@@ -405,7 +405,7 @@ impl Walk<'_> {
         let attempt = attempt + 1;
         let id = JobId::new(&self.run.id, unit, attempt);
         self.run
-            .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+            .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step)])
             .await?;
         let driver = match self
             .driver(on, account.clone(), step.timeout, unit, ready, attempt)
@@ -589,7 +589,7 @@ impl Reading for Driver<'_> {
             });
             let answer = tokio::select! {
                 answer = super::ask::line(hidden) => answer,
-                () = self.run.stop.cancelled() => Ok(None),
+                () = self.run.stopped() => Ok(None),
             };
             self.run.show(Event::Answered {
                 unit: self.unit.clone(),

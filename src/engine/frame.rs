@@ -287,16 +287,7 @@ impl Walk<'_> {
         }
         let intents: Vec<Event> = orders
             .iter()
-            .map(|o| {
-                intent(
-                    on,
-                    &o.unit.unit,
-                    o.attempt,
-                    &o.id,
-                    &o.ready.digest,
-                    o.unit.step.kind.name(),
-                )
-            })
+            .map(|o| intent(on, &o.unit.unit, o.attempt, &o.id, &o.ready.digest, o.unit.step))
             .collect();
         self.run.emit(intents).await?;
         let (last, end) = self.start(on, account, &orders, begun, &mut results).await?;

@@ -1,6 +1,7 @@
 //! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Semaphore;
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     pub(crate) decided: HashMap<Unit, Decision>,
     /// Somebody closed the run from another terminal: who, and why.
     pub(crate) aborted: OnceLock<(String, String)>,
+    /// A run that somebody closes begins nothing but what puts back what it left open.
+    pub(crate) putting_back: AtomicBool,
     /// Cancelled when this controller was put out; the text says by whom.
     out: (CancellationToken, Mutex<String>),
     state: Mutex<RunState>,
@@ -83,6 +86,7 @@ impl Run {
             foresight: Foresight::default(),
             decided: HashMap::new(),
             aborted: OnceLock::new(),
+            putting_back: AtomicBool::new(false),
             out: Default::default(),
             state: Mutex::new(state),
             watchers: Mutex::new(watchers),
@@ -108,7 +112,15 @@ impl Run {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.is_cancelled() && !self.putting_back.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nothing new may begin.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+        if self.putting_back.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// A host belongs to somebody else now. Nothing that this controller believes of it is written any more: what

@@ -43,8 +43,19 @@ pub(crate) struct Request {
     pub(crate) takeover: Option<String>,
     /// A run to take up again, with its history.
     pub(crate) earlier: Option<Earlier>,
+    pub(crate) course: Course,
     pub(crate) watchers: Vec<Box<dyn Watch>>,
     pub(crate) terminal: bool,
+}
+
+/// Where a run goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    On,
+    /// What the earlier run left open is put back, and it is closed: by whom, and why.
+    Close(String, String),
+    /// The earlier run is taken back, and closed.
+    Back(String, String),
 }
 
 /// What a session came to.
@@ -182,6 +193,7 @@ async fn begin(
         request.mode,
         journal,
         request.earlier,
+        request.course,
         request.takeover,
         request.environment,
         request.watchers,
@@ -241,6 +253,7 @@ async fn surveyed(
     mode: Mode,
     journal: Option<Journal>,
     earlier: Option<Earlier>,
+    course: Course,
     takeover: Option<String>,
     environment: Option<String>,
     watchers: Vec<Box<dyn Watch>>,
@@ -425,7 +438,9 @@ async fn surveyed(
             }
             state = earlier.state.clone();
             events.extend(attached(&controller, epoch, &takeover));
-            events.extend(earlier.retries());
+            if course == Course::On {
+                events.extend(earlier.retries());
+            }
         }
         None => {
             events.push(Event::RunBegan(Box::new(began)));
@@ -451,11 +466,16 @@ async fn surveyed(
         lookout.detach.clone(),
     );
     run.decided = decided(&checked);
+    if let Course::Close(who, reason) = &course {
+        let _ = run.aborted.set((who.clone(), reason.clone()));
+        run.stop.cancel();
+    }
     let outcome = drive(
         &run,
         &mut survey,
         &checked,
         events,
+        &course,
         |host| takeover.is_some() || left.contains(host),
         lookout,
     )

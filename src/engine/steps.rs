@@ -209,6 +209,16 @@ impl<'a> Walk<'a> {
         done
     }
 
+    /// Binds the register of a step that the journal has whole; begins nothing.
+    pub(super) fn recall(&self, host: &HostName, step: &Step) {
+        let done = self.replay(host, &[step]);
+        if let Ok(units) = self.units(host, step)
+            && units.iter().all(|(unit, _)| done.contains_key(unit))
+        {
+            self.close(host, step, &units, &done);
+        }
+    }
+
     /// The units of a step: one, or one an item of its loop.
     fn units(&self, host: &HostName, step: &Step) -> Result<Vec<Planned>, Failure> {
         let loaded = &self.run.loaded;

@@ -449,6 +449,9 @@ impl<'a> Pass<'a> {
             let mut ignored = Vec::new();
             self.step(place, verify, phase, path, &mut ignored);
         }
+        for undo in &step.undo {
+            self.step(place, undo, Phase::Undo, path, units);
+        }
         if step.kind.free_names() {
             self.set(place, step);
         }

@@ -89,6 +89,7 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         vars: Arc::new(Layer::new()),
         verify: None,
         idempotent: false,
+        undo: Vec::new(),
     };
     let stages: Vec<Stage> = found.as_ref().map(|(stages, _)| stages.clone()).unwrap_or_default();
     let vars: Layer = stages
