@@ -1,5 +1,5 @@
 //! Temporal Server: what a server says of itself and of its cluster over gRPC, a canary, what is known of every release,
-//! and the path between two.
+//! the path between two, and what is wrong with a server's configuration.
 //!
 //! gRPC is without TLS; gRPC with TLS is known, not built yet. Catalog, path and configuration are pure: text in, answers
 //! out.
@@ -8,11 +8,14 @@ mod calls;
 mod canary;
 pub(crate) mod catalog;
 mod cluster;
+pub(crate) mod config;
 mod grpc;
 mod messages;
 pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod release;
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 pub(crate) mod trial;
 

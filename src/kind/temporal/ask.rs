@@ -63,8 +63,9 @@ pub(super) async fn others(peers: &mut [(String, Peer)]) -> Result<Vec<String>, 
         };
         match peer.clusters().await {
             Ok(list) => {
-                let others = list.clusters.into_iter().map(|cluster| cluster.cluster_name);
-                return Ok(others.filter(|name| *name != own).collect());
+                let connected = list.clusters.into_iter().filter(|cluster| cluster.is_connection_enabled);
+                let names = connected.map(|cluster| cluster.cluster_name);
+                return Ok(names.filter(|name| *name != own).collect());
             }
             Err(error) => last = error.to_string(),
         }
