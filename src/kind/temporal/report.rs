@@ -363,10 +363,12 @@ impl Report<'_> {
             default: path::Database {
                 name: self.label(Side::Default),
                 store: &default,
+                version: None,
             },
             visibility: path::Database {
                 name: self.label(Side::Visibility),
                 store: &visibility,
+                version: None,
             },
         };
         path(self.catalog, &from.to_string(), to, stores).map_err(|error| {

@@ -15,7 +15,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); cd "$here/../../.."
 lab=$here/lab.sh builds=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/temporal venv=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/venv
-from=1.29.7 to=1.30.9 times=() load='' dir='' inventory=inventories/lab
+from=1.29.7 to=1.30.9 times=() load='' dir='' locked='' arguments=() inventory=inventories/lab
 fail() { echo "hop: $*" >&2; exit 1; }
 skip() { echo "hop: cannot run here: $*" >&2; exit 77; }
 part() { # NAME COMMAND…
@@ -76,7 +76,7 @@ load_verdict() {
 
 ip() { "$lab" exec "$1" 'hostname -I' | awk '{print $1}'; }
 on() { "$lab" exec "$@"; }
-sql() { "$lab" psql "$@"; }
+sql() { "$lab" sql "$@"; }
 pid() { on "$1" 'systemctl show -P MainPID temporal'; }
 count() { wc -w <<<"$1"; }
 look() { # what the things themselves say
@@ -108,7 +108,7 @@ look() { # what the things themselves say
 
 refit_arguments() { arguments=(-i "$inventory" -i "$dir/inventory.ini" -e "to=$to" -e "soak=${SOAK:-20s}" -e "settle=${SETTLE:-5s}"); }
 refit() { # VERB PLAYBOOK…
-  local arguments; refit_arguments
+  refit_arguments
   echo "\$ refit $* ${arguments[*]}"; "$lab" run "$REFIT" "$@" "${arguments[@]}"
 }
 resume() { "$lab" run "$REFIT" resume; }
@@ -151,26 +151,43 @@ unlock() {
   psql_here postgres "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'temporal_visibility' and query like '%access share mode%' and pid <> pg_backend_pid()" >/dev/null
   kill "$locked" 2>/dev/null || true
 }
-killed_in_schema() { local arguments; refit_arguments; lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"; unlock; }
+killed_in_schema() { refit_arguments; lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"; unlock; }
 killed_in_swap() { killed_when first_is_down "$REFIT" resume; }
 
-# ended by itself, in whatever way; then a resume must end well
-disturbed() { # CONDITION FAULT COMMAND…
-  local condition=$1 fault=$2 pid rc=0; shift 2
-  "$lab" run "$@" & pid=$!
-  wait_for "$condition" $pid
-  echo "($condition: $fault)"; "$fault"
-  wait $pid || rc=$?
-  echo "(that run ended with $rc)"
-  disturbed_rc=$rc
+cut() { local host; for host in $servers db1; do on "$host" 'pkill -x sshd -P $(systemctl show -P MainPID ssh) || true'; done; } # every connection
+database_restarts() { "$lab" database stop; sleep 3; "$lab" database start; }
+running='' # a refit in the background
+go_on() { "$lab" run "$REFIT" resume & running=$!; }
+# waits until CONDITION holds; a refit that ended with an error meanwhile is resumed, up to three times
+reach() { # CONDITION
+  local tries=0 rc i
+  for ((i = 0; i < 6000; i++)); do
+    if "$1" 2>/dev/null; then return 0; fi
+    if ! kill -0 "$running" 2>/dev/null; then
+      rc=0; wait "$running" || rc=$?
+      [[ $rc != 0 && $((tries += 1)) -le 3 ]] || fail "refit ended with $rc before $1"
+      echo "(that refit ended with $rc)"; go_on
+    fi
+    sleep .04
+  done
+  fail "never: $1"
 }
-cut() { local host; for host in $servers db1; do on "$host" 'pkill -x sshd -P $(systemctl show -P MainPID ssh) || true'; done; unlock; }
-database_restarts() { "$lab" database stop; sleep 3; "$lab" database start; kill "$locked" 2>/dev/null || true; }
-reboots() { "$lab" machine reboot t1; }
-faults() {
-  local arguments; refit_arguments
-  lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"; unlock
-  lock; disturbed statement_waits cut "$REFIT" resume
+faults_in_schema() {
+  lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"
+  go_on; reach statement_waits
+  echo "(every connection is cut)"; cut; sleep 2
+  echo "(the database restarts)"; database_restarts; kill "$locked" 2>/dev/null || true
+  reach first_is_down
+}
+fault_in_swap() {
+  echo "(t1 reboots)"; "$lab" machine reboot t1
+  local rc tries
+  for tries in 1 2 3; do
+    rc=0; wait "$running" || rc=$?
+    [[ $rc != 0 ]] || return 0
+    echo "(refit ended with $rc)"; sleep 5; go_on
+  done
+  fail "refit does not come to an end after $tries resumes"
 }
 dump() { "$BIN/pg_dump" -s -h "$SOCKET_DIR" -p "$PORT" -U postgres "$1" | grep -vE '^\\(un)?restrict '; }
 undisturbed() { # STORE NAME: the schema that upstream's own tool makes
@@ -261,11 +278,9 @@ case ${1:-hop} in
     finish ;;
   faults)
     begin
-    part "controller killed, then connections cut in the schema stage" faults
-    lock
-    part "database restarted in the schema stage" disturbed statement_waits database_restarts "$REFIT" resume
-    part "machine rebooted in the swap stage" disturbed first_is_down reboots "$REFIT" resume
-    if [[ $disturbed_rc != 0 ]]; then part "refit resume" resume; fi
+    refit_arguments
+    part "schema stage: controller killed, resumed, connections cut, database restarted" faults_in_schema
+    part "swap stage: the first server's machine reboots" fault_in_swap
     part "schemas compared" same_schema
     finish ;;
   down) "$lab" down ;;

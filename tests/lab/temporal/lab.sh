@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # A real Temporal cluster on machines that boot systemd (hosts.sh), on a network of their own that has no way out:
 #
-# lab.sh up [--split] [VERSION]   PostgreSQL (TLS, password) on the bridge's address, which stands in its certificate; db1, the
+# lab.sh up [--split] [--store S] [VERSION]
+#                                 the databases (TLS, password) on the bridge's address, which stands in their certificate; db1, the
 #                                 machine that makes backups; and at VERSION (1.29.7) three servers t1 … t3 with all roles, or with
 #                                 --split six: t1 matching, t2 t3 history, t4 t5 frontend, t6 worker. As somebody might have set them
-#                                 up by hand: plain files, a unit of systemd, an account `temporal`. Ends when all is well.
+#                                 up by hand: plain files, a unit of systemd, an account `temporal`. Ends when all is well. S: postgres
+#                                 (default), mysql, or cassandra with visibility on PostgreSQL
 # lab.sh status                   versions, shards and schemas, as the things themselves say
 # lab.sh run CMD…                 runs CMD where the machines can be reached, with what the playbooks read from the environment
-# lab.sh psql DATABASE SQL | exec HOST LINE | machine ARG… (hosts.sh) | config HOST VERSION | database stop|start | env
+# lab.sh sql DATABASE SQL | tool VERSION STORE ARG… | exec HOST LINE | machine ARG… (hosts.sh) | config HOST VERSION | database stop|start | env
 # lab.sh down                     removes every trace (what was built stays in its cache)
 #
 # $REFIT_TEMPORAL_LAB (/var/tmp/refit-lab/temporal) is its folder, $REFIT_TEMPORAL_NS (refit-temporal) its network and cgroup: two
@@ -36,26 +38,54 @@ with() { # ROLE: its hosts
 }
 ip() { cat "$REFIT_LAB/hosts/$1/ip"; }
 
-postgres() { # its KEY=VALUE lines become variables
-  local line; while IFS= read -r line; do declare -g "$line"; done < <(inside "$lab/postgres.sh" start "$dir/postgres" 5432 || echo FAILED=1)
+store() { cat "$dir/store" 2>/dev/null || echo postgres; }
+server() { # KIND PORT: its KEY=VALUE lines become variables. What is unpacked once is shared with other labs
+  local line; while IFS= read -r line; do declare -g "$line"; done < <(REFIT_LAB=/var/tmp/refit-lab REFIT_LAB_CASSANDRA_NET=${REFIT_LAB_ADDRESS%.*} nsenter --net="/run/netns/$REFIT_LAB_NS" -- "$lab/$1.sh" start "$dir/$1" "$2" || echo FAILED=1)
   [[ -z ${FAILED:-} ]] || exit 77
 }
+servers_of_data() { case $(store) in postgres) echo postgres ;; mysql) echo mysql ;; cassandra) echo cassandra postgres ;; esac; }
+databases_start() {
+  case $(store) in
+    postgres) server postgres 5432 ;;
+    mysql) server mysql 3306; TLS_NAME=$HOST ;;
+    cassandra) server cassandra 9042; CASSANDRA_HOST=$HOST CASSANDRA_CA=$CA; server postgres 5432 ;;
+  esac
+}
+databases_stop() { local kind; for kind in $(servers_of_data); do REFIT_LAB=/var/tmp/refit-lab "$lab/$kind.sh" stop "$dir/$kind"; done; }
+query() { # DATABASE SQL; on Cassandra there is nothing to ask with
+  case $(store) in
+    mysql) "$BIN/mysql" --no-defaults -uroot -S "$SOCKET" -N -B -e "$2" "$1" ;;
+    *) "$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres -d "$1" -c "$2" ;;
+  esac
+}
+tool() { # VERSION STORE(temporal, visibility) ARG…: upstream's own, with what reaches that database
+  local at=$builds/$1/bin side=$2; shift 2
+  case $(store)/$side in
+    cassandra/temporal) inside env CASSANDRA_USER=cassandra CASSANDRA_PASSWORD=cassandra "$at/temporal-cassandra-tool" --ep "$CASSANDRA_HOST" -p 9042 --tls --tls-ca-file "$CASSANDRA_CA" --tls-disable-host-verification -k temporal "$@" ;;
+    *) local plugin=postgres12 name=temporal; [[ $(store) != mysql ]] || plugin=mysql8
+      [[ $side = temporal ]] || name=temporal_visibility
+      inside env SQL_PASSWORD="$PASSWORD" "$at/temporal-sql-tool" --ep "$HOST" -p "$PORT" -u "$USER" --pl $plugin --tls --tls-ca-file "$CA" --tls-server-name "$HOST" --db $name "$@" ;;
+  esac
+}
+schema_of() { # STORE: as upstream's embedded schemas are called
+  case $(store)/$1 in cassandra/temporal) echo cassandra/temporal ;; mysql/*) echo "mysql/v8/$1" ;; *) echo "postgresql/v12/$1" ;; esac
+}
 databases() { # VERSION
-  local build=$builds/$1 store name
-  local tool=(inside env SQL_PASSWORD="$PASSWORD" "$build/bin/temporal-sql-tool" --ep "$HOST" -p "$PORT" -u "$USER" --pl postgres12 --tls --tls-ca-file "$CA" --tls-server-name "$HOST")
-  for store in temporal visibility; do
-    name=temporal; [[ $store = temporal ]] || name=temporal_visibility
-    [[ -z $(query postgres "select 1 from pg_database where datname = '$name'") ]] || continue
-    { "${tool[@]}" --db "$name" create-database && "${tool[@]}" --db "$name" setup-schema -v 0.0 &&
-      "${tool[@]}" --db "$name" update-schema -s "postgresql/v12/$store"; } >"$dir/schema-$store.log" 2>&1 || { tail -n 3 "$dir/schema-$store.log" >&2; die "the schema of $name cannot be set up"; }
+  local side create; [[ ! -e $dir/databases ]] || return 0
+  for side in temporal visibility; do
+    create=create-database; [[ $(store)/$side != cassandra/temporal ]] || create="create -k temporal --rf 1"
+    # shellcheck disable=SC2086
+    { tool "$1" $side $create && tool "$1" $side setup-schema -v 0.0 && tool "$1" $side update-schema -s "$(schema_of $side)"; } >"$dir/schema-$side.log" 2>&1 ||
+      { tail -n 3 "$dir/schema-$side.log" >&2; die "the schema of $side cannot be set up"; }
   done
+  touch "$dir/databases"
 }
 
 fill() { # HOST VERSION FILE: the playbooks' own template, its plain names filled in
   local services='' role
   if [[ $(layout) = split ]]; then for role in $(roles "$1"); do services+=" --service $role"; done; fi
   sed -e "s/{{ version }}/$2/; s/{{ node_ip }}/$(ip "$1")/g; s/{{ history_shards }}/$shards/; s/{{ database_host }}/$HOST/g; s/{{ database_port }}/$PORT/g" \
-    -e "s/{{ database_user }}/$USER/; s/{{ database_password }}/$PASSWORD/; s|{{ database_ca_path }}|/etc/temporal/ca.pem|; s/{{ rpc_address }}/$(rpc_address)/" \
+    -e "s/{{ sql_plugin }}/$([[ $(store) = mysql ]] && echo mysql8 || echo postgres12)/; s/{{ database_user }}/$USER/; s/{{ database_password }}/$PASSWORD/; s|{{ database_ca_path }}|/etc/temporal/ca.pem|; s/{{ rpc_address }}/$(rpc_address)/" \
     -e "s/{{ services }}/$services/" "$top/playbooks/temporal/$3" >"$dir/filled"
   if grep -F '{{' "$dir/filled" >&2; then die "$3 has names that the lab does not know"; fi
   cat "$dir/filled"
@@ -69,10 +99,10 @@ install_server() { # HOST VERSION
   fill "$1" "$2" temporal.service.j2 | exec_on "$1" 'cat >/etc/systemd/system/temporal.service; systemctl daemon-reload; systemctl enable -q temporal'
 }
 inventory() { # what the lab alone knows; the rest stands in inventories/lab and inventories/lab-split
-  { cat "$REFIT_LAB/inventory.ini"
-    printf '\n[all:vars]\n'
-    printf '%s\n' "database_host=$HOST" "database_port=$PORT" "database_user=$USER" "database_ca=$CA" "history_shards=$shards" "rpc_address=$(rpc_address)"
-  } >"$dir/inventory.ini"
+  cp "$REFIT_LAB/inventory.ini" "$dir/inventory.ini"; mkdir -p "$dir/group_vars"
+  { printf '%s\n' "database_host: $HOST" "database_port: $PORT" "database_user: $USER" "database_ca: $CA" "history_shards: $shards" "rpc_address: '$(rpc_address)'"
+    if [[ $(store) = mysql ]]; then printf '%s\n' 'database_engine: mysql' 'sql_plugin: mysql8' "backup_program: $BIN/mysqldump"; fi
+  } >"$dir/group_vars/all.yml"
 }
 
 version_of() { inside curl -sf --max-time 2 "http://$(ip "$1"):7243/api/v1/system-info" | sed -n 's/.*"serverVersion": *"\([^"]*\)".*/\1/p'; }
@@ -88,18 +118,19 @@ well() { # every frontend answers, and the history hosts own all shards, none of
   die "the history hosts own $sum of $shards shards; not well:${idle:- no host}"
 }
 
+db_sees() { [[ $(store) != mysql ]] || echo /var/tmp/refit-lab/mysql8-server; } # where its clients are
 up() {
-  local version=1.29.7 wanted=all host
-  while (($#)); do case $1 in --split) wanted=split ;; *) version=$1 ;; esac; shift; done
+  local version=1.29.7 wanted=all store=postgres host kind
+  while (($#)); do case $1 in --split) wanted=split ;; --store) store=$2; shift ;; *) version=$1 ;; esac; shift; done
   [[ $EUID = 0 ]] || skip "not root"
   "$here/build.sh" "$version" >/dev/null
   command -v curl >/dev/null || skip "no curl"
-  "$lab/postgres.sh" install # inside there is no way to a mirror
-  if [[ -d $REFIT_LAB/hosts && $(layout) != "$wanted" ]]; then die "a lab with another layout is up; lab.sh down"; fi
-  mkdir -p "$dir"; chmod 755 "$dir"; echo $wanted >"$dir/layout"
+  if [[ -d $REFIT_LAB/hosts && $(layout)/$(store) != "$wanted/$store" ]]; then die "a lab with another layout is up; lab.sh down"; fi
+  mkdir -p "$dir"; chmod 755 "$dir"; echo "$wanted" >"$dir/layout"; echo "$store" >"$dir/store"
+  for kind in $(servers_of_data); do REFIT_LAB=/var/tmp/refit-lab "$lab/$kind.sh" install; done # inside there is no way to a mirror
   machine up "$(servers | wc -w)" t
-  REFIT_LAB_PACKAGES=postgresql-client machine up 1 db
-  postgres; databases "$version"; inventory
+  REFIT_LAB_PACKAGES=postgresql-client REFIT_LAB_BIND=$(db_sees) machine up 1 db
+  databases_start; databases "$version"; inventory
   for host in $(servers); do
     exec_on "$host" 'test -e /opt/temporal/bin/temporal-server' || install_server "$host" "$version"
   done
@@ -113,16 +144,19 @@ until_version() { local i; for ((i = 0; i < 300; i++)); do [[ -z $(version_of "$
 
 status() {
   [[ -d $REFIT_LAB/hosts ]] || { echo "no cluster in $dir"; return; }
-  local host name; postgres
+  local host name; databases_start
   for host in $(servers); do
     echo "$host $(ip "$host") roles=$(roles "$host" | tr ' ' ,) unit=$(exec_on "$host" 'systemctl is-active temporal' || true) disk=$(exec_on "$host" '/opt/temporal/bin/temporal-server --version' | awk '{print $NF}')$(
       [[ " $(roles "$host") " != *" frontend "* ]] || echo " version=$(version_of "$host" || true)")$([[ " $(roles "$host") " != *" history "* ]] || echo " shards=$(shards_of "$host" || true)")"
   done
-  for name in temporal temporal_visibility; do echo "$name schema=$(query "$name" 'select curr_version from schema_version')"; done
+  for name in temporal temporal_visibility; do
+    [[ $(store)/$name != cassandra/temporal ]] || continue
+    echo "$name schema=$(query "$name" 'select curr_version from schema_version')"
+  done
 }
 down() {
   [[ -d $dir ]] || return 0
-  "$lab/postgres.sh" stop "$dir/postgres"
+  databases_stop
   [[ ! -d $REFIT_LAB ]] || machine down
   rm -rf "$dir"
 }
@@ -133,11 +167,12 @@ case ${1:-} in
   down) down ;;
   machine) shift; machine "$@" ;;
   exec) shift; exec_on "$@" ;;
-  psql) postgres; query "$2" "$3" ;;
-  database) if [[ $2 = stop ]]; then "$lab/postgres.sh" stop "$dir/postgres"; else postgres; fi ;;
-  config) postgres; fill "$2" "$3" server.yaml.j2 ;;
-  run) postgres; shift; inside env TEMPORAL_DB_PASSWORD="$PASSWORD" REFIT_TEMPORAL_BUILDS="$builds" REFIT_JOURNAL="$dir/journal.db" "$@" ;;
-  env) postgres; printf '%s\n' "dir=$dir" "builds=$builds" "BIN=$BIN" "SOCKET_DIR=$SOCKET_DIR" "PORT=$PORT" "PASSWORD=$PASSWORD" "CA=$CA" "HOST=$HOST" \
+  sql) databases_start; query "$2" "$3" ;;
+  tool) databases_start; shift; tool "$@" ;;
+  database) "databases_$2" ;;
+  config) databases_start; fill "$2" "$3" server.yaml.j2 ;;
+  run) databases_start; shift; exec nsenter --net="/run/netns/$REFIT_LAB_NS" -- env TEMPORAL_DB_PASSWORD="$PASSWORD" REFIT_TEMPORAL_BUILDS="$builds" REFIT_JOURNAL="$dir/journal.db" "$@" ;;
+  env) databases_start; printf '%s\n' "dir=$dir" "builds=$builds" "BIN=$BIN" "SOCKET_DIR=${SOCKET_DIR:-}" "SOCKET=${SOCKET:-}" "PORT=$PORT" "PASSWORD=$PASSWORD" "CA=$CA" "HOST=$HOST" \
     "servers=\"$(servers)\"" "frontends=\"$(with frontend | xargs)\"" "histories=\"$(with history | xargs)\"" ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 1 ;;
 esac
