@@ -6,6 +6,7 @@ mod barrier;
 mod r#become;
 mod foresee;
 mod hands;
+mod hops;
 mod interrupt;
 mod kill;
 mod lock;

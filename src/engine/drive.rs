@@ -440,7 +440,7 @@ impl Walk<'_> {
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
-            name: ready.on.clone(),
+            at: ready.on.clone(),
             account,
             user: ready.user.clone(),
             unit: unit.clone(),
@@ -535,7 +535,7 @@ pub(crate) struct Driver<'a> {
     run: &'a Run,
     on: Arc<Host>,
     /// The name of `on`.
-    name: HostName,
+    at: HostName,
     account: Account,
     /// Whom the step becomes, on whatever host.
     user: Option<String>,
@@ -573,10 +573,10 @@ impl Reading for Driver<'_> {
                     let way = self.run.way(name).await;
                     (way.map_err(|e| Failure::new(in_one_line(&e)))?, name)
                 }
-                None => (Arc::clone(&self.on), &self.name),
+                None => (Arc::clone(&self.on), &self.at),
             };
             let away = |text: String| Failure {
-                unreachable: *name == self.name,
+                unreachable: *name == self.at,
                 ..Failure::new(format!("{name}: {text}"))
             };
             let mut tries = 0;
@@ -647,13 +647,13 @@ impl Reading for Driver<'_> {
     fn foreseen(&self, fact: &Fact) -> Option<Value> {
         self.run
             .foresees()
-            .then(|| self.run.foresight.get(&self.name, fact.clone()))
+            .then(|| self.run.foresight.get(&self.at, fact.clone()))
             .flatten()
     }
 
     fn foresee(&self, fact: Fact, value: Value) {
         if self.run.foresees() {
-            self.run.foresight.set(&self.name, fact, value);
+            self.run.foresight.set(&self.at, fact, value);
         }
     }
 }

@@ -80,13 +80,13 @@ pub(crate) trait Kind: Send + Sync {
     fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
         params.files(self.params(), context.folder)
     }
-    /// Hosts of the inventory that the step's tunnels lead through: they are reached before anything is touched.
-    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+    /// Other hosts, by their inventory names, that the step reads on (`Reading::probe_on`): they are connected as well.
+    fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
         let _ = (params, context);
         Vec::new()
     }
-    /// Other hosts, by their inventory names, that the step reads on (`Reading::probe_on`): they are connected as well.
-    fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+    /// Hosts of the inventory that the step's tunnels lead through: they are reached before anything is touched.
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
         let _ = (params, context);
         Vec::new()
     }

@@ -58,22 +58,11 @@ pub(crate) struct Address {
     pub(crate) name: Option<String>,
 }
 
-impl Address {
-    /// Without TLS.
-    pub(crate) fn plain(at: &str) -> Address {
-        Address {
-            at: at.to_owned(),
-            tls: Tls::new(Verify::None),
-            name: None,
-        }
-    }
-}
-
 /// A server that answered a connection.
 pub(crate) struct Peer {
     grpc: Grpc<Channel>,
-    secure: bool,
     limit: Duration,
+    secure: bool,
 }
 
 impl Peer {
@@ -97,8 +86,8 @@ impl Peer {
         };
         Ok(Peer {
             grpc: Grpc::new(channel.map_err(|error| connect_error(&error, secure))?),
-            secure,
             limit,
+            secure,
         })
     }
 

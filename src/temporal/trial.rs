@@ -166,12 +166,20 @@ impl Certificates {
     }
 }
 
+fn plain(at: &str) -> Address {
+    Address {
+        at: at.to_owned(),
+        tls: Tls::new(Verify::None),
+        name: None,
+    }
+}
+
 const LIMIT: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn a_frontend_says_health_and_version() {
     let server = Server::start("1.30.6").await;
-    let mut peer = Peer::connect(&Address::plain(&server.address.to_string()), None, LIMIT)
+    let mut peer = Peer::connect(&plain(&server.address.to_string()), None, LIMIT)
         .await
         .expect("peer");
     assert_eq!(peer.health(FRONTEND).await.expect("health"), Status::Serving);
@@ -187,13 +195,13 @@ async fn what_is_no_server_is_an_error_in_plain_words() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let address = closed.local_addr().expect("address").to_string();
     drop(closed);
-    let error = Peer::connect(&Address::plain(&address), None, LIMIT)
+    let error = Peer::connect(&plain(&address), None, LIMIT)
         .await
         .err()
         .expect("an error")
         .to_string();
     assert_eq!(error, "Connection refused");
-    let error = Peer::connect(&Address::plain("not an address"), None, LIMIT)
+    let error = Peer::connect(&plain("not an address"), None, LIMIT)
         .await
         .err()
         .expect("an error");
@@ -202,7 +210,7 @@ async fn what_is_no_server_is_an_error_in_plain_words() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listen");
     let address = silent.local_addr().expect("address").to_string();
     let started = std::time::Instant::now();
-    let answer = match Peer::connect(&Address::plain(&address), None, Duration::from_millis(300)).await {
+    let answer = match Peer::connect(&plain(&address), None, Duration::from_millis(300)).await {
         Ok(mut peer) => peer.health("").await.map(|_| ()),
         Err(error) => Err(error),
     };
@@ -348,7 +356,7 @@ async fn a_unix_socket_leads_there_and_the_name_is_still_the_address() {
     assert!(refused.contains("another name"), "{refused}");
     let clear = Server::start("1.30.6").await;
     assert_eq!(
-        health(&Address::plain(&clear.address.to_string()), None).await,
+        health(&plain(&clear.address.to_string()), None).await,
         Ok(Status::Serving)
     );
 }

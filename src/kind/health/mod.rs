@@ -31,6 +31,7 @@ mod tests;
 use std::time::Duration;
 
 use self::target::Target;
+pub(super) use self::target::{address, tls};
 use super::wait::{self, Looks, Seen, Times, Wait};
 use super::{Action, BoxFuture, Context, Kind, Param, Params, Reading, Ty, list};
 use crate::yaml::{Diagnostic, Diagnostics};

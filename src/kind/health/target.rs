@@ -246,7 +246,7 @@ impl Target {
 }
 
 /// `HOST:PORT`, or `[ADDRESS]:PORT`.
-fn address(text: &str) -> Result<(String, u16), String> {
+pub(in crate::kind) fn address(text: &str) -> Result<(String, u16), String> {
     let wrong = || format!("`{}` is no HOST:PORT", text.escape_debug());
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
@@ -302,7 +302,7 @@ async fn ask_peer(
 }
 
 /// `tls`, and the name in it; None while it is not known.
-fn tls(params: &Params, context: &Context<'_>) -> Result<Option<(Tls, Option<String>)>, Diagnostics> {
+pub(in crate::kind) fn tls(params: &Params, context: &Context<'_>) -> Result<Option<(Tls, Option<String>)>, Diagnostics> {
     let value = match params.value("tls") {
         Some(value) => value,
         None if params.pending("tls") => return Ok(None),
