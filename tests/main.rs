@@ -4,6 +4,7 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod foresee;
 mod hands;
 mod interrupt;
 mod kill;
@@ -22,3 +23,4 @@ mod mistakes;
 mod samples;
 mod secrets;
 mod shells;
+mod systemd;

@@ -149,9 +149,9 @@ async fn status(here: &Here, common: &Common, verb: StatusVerb) -> u8 {
         environment,
         takeover: None,
         earlier: None,
+        course: Course::On,
         watchers: super::run::watchers(verb.output, false),
         terminal: false,
-        course: Course::On,
     };
     match super::run::conclude(engine::run(request).await, verb.output) {
         // Nothing is touched by a look, whatever it finds.

@@ -15,7 +15,7 @@ use crate::connection::Account;
 use crate::event::{Event, Segment};
 use crate::id::{HostName, JobId, Unit};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Verdict,
+    Action, BoxFuture, Changing, Done, DriveAction, Fact, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Verdict,
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
@@ -165,7 +165,7 @@ impl Walk<'_> {
         };
         let account = self.account(&on, ready);
         match &ready.action {
-            Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(ready, &on, &account).await),
+            Action::Shell(_) if self.run.check_mode() => Ok(self.look_at(ready, &on, &account).await.map(from_verdict)),
             Action::Shell(_) => {
                 let how = if again { Try::Again } else { Try::First };
                 self.job(&on, &account, step, unit, ready, how).await
@@ -175,7 +175,8 @@ impl Walk<'_> {
         }
     }
 
-    async fn check_only(&self, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Done, Failure> {
+    /// A shell kind's check, and what it says in view of the steps before.
+    pub(crate) async fn look_at(&self, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Verdict, Failure> {
         let Action::Shell(action) = &ready.action else {
             return Err(Failure::new("nothing to look at"));
         };
@@ -199,20 +200,7 @@ impl Walk<'_> {
                 }
             }
         };
-        Ok(match verdict {
-            Verdict::Same(result) => Done {
-                changed: false,
-                result,
-                diff: None,
-                message: None,
-            },
-            Verdict::Differs { predicted, diff } => Done {
-                changed: true,
-                result: predicted,
-                diff,
-                message: None,
-            },
-        })
+        Ok(self.foreseen(&ready.on, action.as_ref(), verdict))
     }
 
     /// A shell kind as a job of its own: check, announce, start, wait; after a crash look first.
@@ -343,7 +331,7 @@ impl Walk<'_> {
             return Err(Failure::new(format!("{} is no host of this run", ready.on)));
         };
         let account = self.account(&on, ready);
-        let driver = self.driver(&on, account, step, unit, ready, 0).await?;
+        let driver = self.driver(&on, account, step.timeout, unit, ready, 0).await?;
         if self.run.check_mode() {
             // What only reads and waits changes nothing, and is not waited for.
             return action.check(&driver).await.map(|verdict| {
@@ -376,7 +364,7 @@ impl Walk<'_> {
         let attempt = known.as_ref().map_or(0, |k| k.attempt);
         let open = known.as_ref().and_then(|k| k.open().cloned());
         let driver = match self
-            .driver(on, account.clone(), step, unit, ready, attempt.max(1))
+            .driver(on, account.clone(), step.timeout, unit, ready, attempt.max(1))
             .await
         {
             Ok(driver) => driver,
@@ -419,7 +407,10 @@ impl Walk<'_> {
         self.run
             .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step)])
             .await?;
-        let driver = match self.driver(on, account.clone(), step, unit, ready, attempt).await {
+        let driver = match self
+            .driver(on, account.clone(), step.timeout, unit, ready, attempt)
+            .await
+        {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -435,11 +426,11 @@ impl Walk<'_> {
         }
     }
 
-    async fn driver<'w>(
+    pub(crate) async fn driver<'w>(
         &'w self,
         on: &Arc<Host>,
         account: Account,
-        step: &Step,
+        timeout: Option<Duration>,
         unit: &Unit,
         ready: &Ready,
         attempt: u32,
@@ -455,7 +446,7 @@ impl Walk<'_> {
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
-            timeout: step.timeout,
+            timeout,
             environment: ready
                 .environment
                 .iter()
@@ -540,7 +531,7 @@ async fn look_on(run: &Run, on: &Arc<Host>, account: &Account, probe: &Probe) ->
 }
 
 /// What a kind that drives from the controller may reach.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     run: &'a Run,
     on: Arc<Host>,
     /// The name of `on`.
@@ -651,6 +642,19 @@ impl Reading for Driver<'_> {
             }
             Ok(answer)
         })
+    }
+
+    fn foreseen(&self, fact: &Fact) -> Option<Value> {
+        self.run
+            .foresees()
+            .then(|| self.run.foresight.get(&self.at, fact.clone()))
+            .flatten()
+    }
+
+    fn foresee(&self, fact: Fact, value: Value) {
+        if self.run.foresees() {
+            self.run.foresight.set(&self.at, fact, value);
+        }
     }
 }
 

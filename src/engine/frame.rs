@@ -100,6 +100,7 @@ impl Walk<'_> {
                 Some(Ok(output)) => action.judge(output),
                 Some(Err(text)) => Err(Failure::new(text.clone())),
             };
+            let verdict = verdict.map(|found| self.foreseen(&ready.on, action, found));
             if let Ok(Verdict::Differs { diff: Some(diff), .. }) = &verdict {
                 diffs.insert(unit.unit.clone(), diff.clone());
             }

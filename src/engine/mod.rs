@@ -7,6 +7,7 @@ mod back;
 mod course;
 mod drive;
 mod exit;
+mod foresee;
 mod frame;
 mod guard;
 mod host;

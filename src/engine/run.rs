@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::foresee::Foresight;
 use super::host::Host;
 use super::survey::targets_of;
 use crate::connection::Hub;
 use crate::event::{Event, Record, RunState, Watch};
-use crate::id::{HostName, RunId};
+use crate::id::{HostName, RunId, Unit};
 use crate::journal::{Journal, JournalError};
+use crate::kind::Decision;
 use crate::plan::Loaded;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -43,6 +45,10 @@ pub(crate) struct Run {
     pub(crate) detach: CancellationToken,
     /// Can a person be asked?
     pub(crate) terminal: bool,
+    /// What steps of this plan or check run will leave.
+    pub(crate) foresight: Foresight,
+    /// What the plan decided by looking.
+    pub(crate) decided: HashMap<Unit, Decision>,
     /// Somebody closed the run from another terminal: who, and why.
     pub(crate) aborted: OnceLock<(String, String)>,
     /// A run that somebody closes begins nothing but what puts back what it left open.
@@ -82,6 +88,8 @@ impl Run {
             stop,
             detach,
             terminal,
+            foresight: Foresight::default(),
+            decided: HashMap::new(),
             aborted: OnceLock::new(),
             putting_back: AtomicBool::new(false),
             out: Default::default(),
@@ -93,6 +101,11 @@ impl Run {
     /// Its watchers, for the run that takes over from it.
     pub(crate) fn take_watchers(&mut self) -> Vec<Box<dyn Watch>> {
         std::mem::take(self.watchers.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Nothing is changed, so that a step's check has to count on what the steps before it will leave.
+    pub(crate) fn foresees(&self) -> bool {
+        self.journal.is_none()
     }
 
     pub(crate) fn check_mode(&self) -> bool {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::course::drive;
+use super::foresee::{decide, decided};
 use super::host::identity_text;
 use super::lookout::Lookout;
 use super::resume::Earlier;
@@ -331,16 +332,23 @@ async fn surveyed(
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
     }
-    let checked = if loaded.playbook.probes.is_empty() {
+    let mut checked = if loaded.playbook.probes.is_empty() {
         checked
     } else {
         plan::check(&loaded).map_err(|e| refuse(Session::refused(1, e)))?
     };
-    let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
-    let digest = plan::plan_digest(&recipe, &checked);
     if earlier.is_none() {
         too_many_lost(&checked, &survey).map_err(|e| refuse(Session::refused(1, e)))?;
+        // A run that goes on looks when it comes to a step: what is half done now looks like nothing that was planned.
+        tokio::select! {
+            decided = decide(&first, &survey, &mut checked) => decided.map_err(|e| refuse(Session::refused(1, e)))?,
+            () = lookout.stop.cancelled() => {
+                return Err(refuse(Session::because(lookout.code().unwrap_or(130), "stopped before anything was touched", &[])));
+            }
+        }
     }
+    let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
+    let digest = plan::plan_digest(&recipe, &checked);
     if mode == Mode::Preflight || mode == Mode::Plan {
         let mut diagnostics = Diagnostics::default();
         texts.drain(..).for_each(|text| {
@@ -445,7 +453,7 @@ async fn surveyed(
     events.extend(texts.into_iter().map(|text| Event::Note { text }));
     let watchers = first.take_watchers();
     drop(first);
-    let run = Run::new(
+    let mut run = Run::new(
         Arc::clone(&loaded),
         journal,
         epoch,
@@ -457,6 +465,7 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
+    run.decided = decided(&checked);
     if let Course::Close(who, reason) = &course {
         let _ = run.aborted.set((who.clone(), reason.clone()));
         run.stop.cancel();

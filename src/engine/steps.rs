@@ -391,6 +391,10 @@ impl<'a> Walk<'a> {
                 (outcome, failure.result, Some(failure.message), None)
             }
         };
+        let message = match self.otherwise(unit, outcome, &result) {
+            None => message,
+            Some(text) => Some(message.map_or(text.clone(), |message| format!("{message}; {text}"))),
+        };
         complete(&mut result, outcome, message.as_deref());
         let ignored = outcome == Outcome::Failed
             && match ready {

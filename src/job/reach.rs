@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Job, Output, Probe, Tunnel};
+use super::{Fact, Job, Output, Probe, Tunnel};
 use crate::event::Segment;
 use crate::id::HostName;
 
@@ -48,6 +48,8 @@ pub(crate) struct Failure {
     /// Nothing went wrong, but a person is needed and none is there (`pause` without a terminal): the run is paused
     /// with exit 6 and the unit stays as it was, to be taken up by `resume`.
     pub(crate) paused: bool,
+    /// What the step works on is not there, and a step before it may be what makes it: no reason to refuse a plan.
+    pub(crate) absent: bool,
 }
 
 impl Failure {
@@ -58,6 +60,7 @@ impl Failure {
             unknown: false,
             unreachable: false,
             paused: false,
+            absent: false,
         }
     }
 
@@ -101,6 +104,13 @@ pub(crate) trait Reading: Send + Sync {
     fn ask<'a>(&'a self, prompt: &'a str, _hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move { Err(Failure::paused(format!("waiting for a person: {prompt}"))) })
     }
+    /// What an earlier step of this plan, or of this check run, will have left; None where no step said, and in a run,
+    /// where everything is looked at as it is.
+    fn foreseen(&self, _fact: &Fact) -> Option<Value> {
+        None
+    }
+    /// Says what this step will leave, for the checks of later steps.
+    fn foresee(&self, _fact: Fact, _value: Value) {}
 }
 
 /// What a step that changes something may reach as well.

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 // The words of every kind.
 use crate::id::HostName;
 pub(crate) use crate::job::{
-    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Upload, UploadFrom,
+    BoxFuture, Changing, Decision, Done, Fact, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Upload, UploadFrom,
 };
 use crate::yaml::{Diagnostics, Node};
 

@@ -25,7 +25,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    Action, BoxFuture, Changing, Context, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty, Verdict, list,
+    Action, BoxFuture, Changing, Context, Decision, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty,
+    Verdict, list,
 };
 use crate::database::Database;
 use crate::id::HostName;
@@ -88,10 +89,18 @@ struct Update {
     to: String,
 }
 
+impl Update {
+    async fn plan(&self, host: &dyn Reading) -> Result<schema::Plan, Failure> {
+        let plan = schema::plan(&self.database, &self.dir, Some(&self.to), Some(host)).await?;
+        schema::foresee(&plan, &self.database, host);
+        Ok(plan)
+    }
+}
+
 impl DriveAction for Update {
     fn check<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Verdict, Failure>> {
         Box::pin(async move {
-            let plan = schema::plan(&self.database, &self.dir, Some(&self.to), Some(host)).await?;
+            let plan = self.plan(host).await?;
             let result = json!({"from": plan.from.as_str(), "to": plan.to.as_str(), "applied": plan.applied()});
             Ok(match plan.done() {
                 true => Verdict::Same(result),
@@ -109,6 +118,14 @@ impl DriveAction for Update {
 
     fn settle<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Option<Done>, Failure>> {
         Box::pin(schema::settle(&self.database, &self.dir, Some(&self.to), host))
+    }
+
+    fn decides(&self) -> bool {
+        true
+    }
+
+    fn decide<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Option<Decision>, Failure>> {
+        Box::pin(async move { Ok(Some(self.plan(host).await?.decision())) })
     }
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {

@@ -19,7 +19,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{apply, lint, plan, settle, status};
+pub(crate) use apply::{apply, foresee, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
 pub(crate) use postgres::cancel;
