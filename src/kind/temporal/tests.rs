@@ -202,7 +202,7 @@ async fn a_look_at_a_cluster_that_is_well() {
         "hosts": {"10.0.0.1:7234": 2, "10.0.0.2:7234": 1, "10.0.0.3:7234": 1},
     });
     assert_eq!(result["shards"], shards);
-    assert_eq!(result["stores"], json!({"default": "postgres12", "visibility": "postgres12"}));
+    assert_eq!(result["stores"], json!({"default": "postgres12", "visibility": "postgres12", "configured": {}}));
     assert_eq!(result["cluster"], json!({"id": "id-1", "name": "active", "others": []}));
     assert_eq!(result["newer"]["newest"], "1.32.2");
     assert_eq!(result["path"], json!([]));
