@@ -9,6 +9,7 @@ mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod tool;
 mod unknown;
 mod unreachable;
 

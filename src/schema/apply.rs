@@ -11,6 +11,17 @@ use crate::database::{Database, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Failure, Reading};
 
+/// Why Cassandra goes the tool's way alone.
+pub(crate) const TOOL_ONLY: &str =
+    "Cassandra's schema is brought to a version by Temporal's own tool only, and read by it";
+
+fn tool_only(database: &Database) -> SchemaError {
+    SchemaError::Unfit {
+        label: database.label.clone(),
+        what: format!("{TOOL_ONLY}: write `tool: PATH` on the step"),
+    }
+}
+
 /// What can be said of a directory without any database: each problem, and whether it is about `to`.
 pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, String)> {
     let layout = match Layout::read(dir, engine) {
@@ -46,6 +57,7 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
             (state, server)
         }
         Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
+        Engine::Cassandra => return Err(tool_only(database)),
     };
     Ok(Status {
         label: database.label.clone(),
@@ -79,6 +91,7 @@ pub(crate) async fn plan(
             let state = sqlite::read(database, on_host(database, host)?).await?;
             Plan::compute(database, &layout, &state, to)
         }
+        Engine::Cassandra => Err(tool_only(database)),
     }
 }
 
@@ -94,6 +107,7 @@ pub(crate) async fn apply(
     match database.engine {
         Engine::Postgres => postgres::apply(database, &layout, to, host, &mut journal).await?,
         Engine::Sqlite => sqlite::apply(database, &layout, to, host, &mut journal).await?,
+        Engine::Cassandra => return Err(tool_only(database).into()),
     }
     let reached = match database.engine {
         Engine::Postgres => {
@@ -105,6 +119,7 @@ pub(crate) async fn apply(
             state
         }
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
+        Engine::Cassandra => return Err(tool_only(database).into()),
     };
     let target = Plan::compute(database, &layout, &reached, to)?;
     if !target.done() {
@@ -128,6 +143,7 @@ pub(crate) async fn settle(
     let state = match database.engine {
         Engine::Postgres => postgres::settled(database, host).await?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
+        Engine::Cassandra => return Err(tool_only(database).into()),
     };
     match Plan::compute(database, &layout, &state, to)?.done() {
         true => Ok(Some(done(&layout, &state, database, &host.segments())?)),
