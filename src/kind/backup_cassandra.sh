@@ -8,9 +8,9 @@ snapshot() {
   *"$tag"*) ;;
   *) die "nodetool made no snapshot: $(last "$said")" ;;
   esac
-  listed=$(nodetool listsnapshots 2>&1 </dev/null) || die "nodetool listsnapshots failed: $(last "$listed")"
+  listed=$(nodetool listsnapshots 2>&1 </dev/null) || unfit "nodetool listsnapshots failed: $(last "$listed")"
   tables "$@"
-  printf '# snapshot %s\n# keyspace %s\n' "$tag" "$keyspace" >"$partial" || die "cannot write $partial"
+  printf '# snapshot %s\n# keyspace %s\n' "$tag" "$keyspace" >"$partial" || unfit "cannot write $partial"
   total=0 count=0
   while IFS="$tab" read -r table paths; do
     [ -n "$table" ] || continue
@@ -19,7 +19,12 @@ snapshot() {
   done <<EOF
 $all
 EOF
-  [ "$count" -gt 0 ] || die "the keyspace $keyspace has no table here"
+  [ "$count" -gt 0 ] || unfit "the keyspace $keyspace has no table here"
+}
+# unfit WORDS: what is of no use is not kept
+unfit() {
+  nodetool clearsnapshot -t "$tag" -- "$keyspace" >/dev/null 2>&1 </dev/null
+  die "$1; the snapshot was removed"
 }
 last() { printf '%s\n' "$1" | grep -v '^[[:space:]]*$' | tail -n 1; }
 tab=$(printf '\t') nl='
@@ -40,7 +45,7 @@ $found
 EOF
     return 0
   fi
-  found=$(nodetool tablestats -- "$keyspace" 2>&1 </dev/null) || die "nodetool tablestats failed: $(last "$found")"
+  found=$(nodetool tablestats -- "$keyspace" 2>&1 </dev/null) || unfit "nodetool tablestats failed: $(last "$found")"
   [ $# -gt 0 ] || set -- /var/lib/cassandra/data
   for table in $(printf '%s\n' "$found" | sed -n 's/^[[:space:]]*Table: \([A-Za-z0-9_]*\)$/\1/p'); do
     all=$all$nl$table
@@ -62,24 +67,24 @@ table_files() {
     esac
     place=$folder/snapshots/$tag
     [ -d "$place" ] || continue
-    [ -r "$place" ] || die "this account cannot read $place"
+    [ -r "$place" ] || unfit "this account cannot read $place"
     if [ -s "$place/schema.cql" ]; then whole=1; fi
     if [ -f "$place/manifest.json" ]; then
       for file in $(tr ',"[]{}' '\n' <"$place/manifest.json" | grep -e '-Data.db$'); do
-        [ -s "$place/$file" ] || die "table $table: $file is missing from the snapshot $tag"
+        [ -s "$place/$file" ] || unfit "table $table: $file is missing from the snapshot $tag"
       done
     fi
     for file in "$place"/*; do
       [ -f "$file" ] || continue
-      size=$(wc -c <"$file") || die "cannot read $file"
+      size=$(wc -c <"$file") || unfit "cannot read $file"
       total=$((total + size))
-      printf '%s %s\n' "$((size))" "$file" >>"$partial" || die "cannot write $partial"
+      printf '%s %s\n' "$((size))" "$file" >>"$partial" || unfit "cannot write $partial"
     done
   done
-  [ -n "$whole" ] || die "table $table has no schema.cql in the snapshot $tag (looked in:$tab${paths:-no folder}); name the node's data folders in \`data\`"
+  [ -n "$whole" ] || unfit "table $table has no schema.cql in the snapshot $tag (looked in:$tab${paths:-no folder}); name the node's data folders in \`data\`"
   case $listed in
   *"$tag"*" $table "*) ;;
-  *) die "nodetool listsnapshots does not show table $table in the snapshot $tag" ;;
+  *) unfit "nodetool listsnapshots does not show table $table in the snapshot $tag" ;;
   esac
 }
 # clear N KEYSPACE: older snapshots of this name

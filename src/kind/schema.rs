@@ -421,6 +421,56 @@ mod tests {
                 assert!(found.contains(words), "{given}: {found}");
             }
         }
+        let tool = "/opt/temporal-cassandra-tool";
+        let cassandra = Database {
+            engine: Engine::Cassandra,
+            host: "n1".into(),
+            port: 9042,
+            name: "temporal".into(),
+            ..(*place.databases["main"]).clone()
+        };
+        place.databases.insert("nodes".into(), Arc::new(cassandra));
+        for (given, expected) in [
+            (json!({"database": "main", "to": "1.0"}), &["`schema` needs `dir`"][..]),
+            (
+                json!({"database": "main", "dir": "good", "to": "1.0", "options": {}, "nodetool": "x"}),
+                &["`options` belongs to `tool`", "`nodetool` belongs to `tool`"],
+            ),
+            (
+                json!({"database": "nodes", "dir": "good", "to": "1.0"}),
+                &[
+                    "by Temporal's own tool only",
+                    "write `tool: /opt/temporal/temporal-cassandra-tool`",
+                ],
+            ),
+            (
+                json!({"database": "nodes", "tool": tool, "to": "1.13"}),
+                &["`schema` needs one of `dir`, `schema_name`"],
+            ),
+            (
+                json!({"database": "nodes", "tool": "temporal-cassandra-tool", "dir": "good", "to": "x",
+                       "options": {"timeout": "long", "quiet": true}}),
+                &[
+                    "`temporal-cassandra-tool` must be absolute",
+                    "`good` must be absolute",
+                    "`x` is no version",
+                    "`timeout` takes a number",
+                    "`quiet` is no option",
+                ],
+            ),
+            (
+                json!({"database": "main", "tool": tool, "schema_name": "cassandra/temporal", "to": "1.13"}),
+                &["do not update SQLite"],
+            ),
+        ] {
+            let found = place.lint(&KIND, &given).join("\n");
+            for words in expected {
+                assert!(found.contains(words), "{given}: {found}");
+            }
+        }
+        let given = json!({"database": "nodes", "tool": tool, "schema_name": "cassandra/temporal", "to": "1.13"});
+        assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
+        assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));
         let given = json!({"database": "main", "dir": "good", "to": "1.0"});
         assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
         assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));
