@@ -4,12 +4,16 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod foresee;
+mod hands;
 mod interrupt;
 mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod take_back;
 mod tool;
+mod undo;
 mod unknown;
 mod unreachable;
 
@@ -19,3 +23,4 @@ mod mistakes;
 mod samples;
 mod secrets;
 mod shells;
+mod systemd;

@@ -26,7 +26,7 @@ unfit() {
   nodetool clearsnapshot -t "$tag" -- "$keyspace" >/dev/null 2>&1 </dev/null
   die "$1; the snapshot was removed"
 }
-last() { printf '%s\n' "$1" | grep -v '^[[:space:]]*$' | tail -n 1; }
+last() { printf '%s\n' "$1" | grep -v -e '^[[:space:]]*$' -e "^See 'nodetool help" | tail -n 1; }
 tab=$(printf '\t') nl='
 '
 # tables [DATA…]: $all, a line for each table: its name, a tab, its folders with tabs between them

@@ -1166,7 +1166,7 @@ fn step_mistakes() {
         "reboot:",
         "include_tasks: a.yml",
         "block:\n  - command: a",
-        "command: a\nwith_items: [1]\nnotify: x\nundo: {}\nasync: 10\nargs: { chdir: / }\nloop_control: {}",
+        "command: a\nwith_items: [1]\nnotify: x\nundo: []\nasync: 10\nargs: { chdir: / }\nloop_control: {}",
         "copy: src=a dest=b",
         "copy: { sorce: a, mode: 0644 }",
         "copy: { dest: /a, mode: 420 }",
@@ -1291,12 +1291,6 @@ fn step_mistakes() {
     5 |     notify: x
       |     ^^^^^^
 
-    error: `undo` of a step is known, not built yet
-     --> p.yml:6:5
-      |
-    6 |     undo: {}
-      |     ^^^^
-
     error: `async` is a word of Ansible's
      --> p.yml:7:5
       |
@@ -1321,7 +1315,7 @@ fn step_mistakes() {
       |
       = help: remove it: the item is `item`; a stage with `for_each:` names it by `as:`
 
-    6 errors
+    5 errors
 
     error: `copy` takes a mapping, found text
      --> p.yml:3:11

@@ -9,7 +9,7 @@ use super::plan::State;
 use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
 use crate::database::{Database, Engine, Session};
 use crate::event::Segment;
-use crate::job::{Changing, Done, Failure, Reading};
+use crate::job::{Changing, Done, Fact, Failure, Reading};
 
 /// Why Cassandra goes the tool's way alone.
 pub(crate) const TOOL_ONLY: &str =
@@ -68,7 +68,8 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
     })
 }
 
-/// What would be done. `to` None: the newest version of the directory.
+/// What would be done. `to` None: the newest version of the directory. A version that an earlier step will have left
+/// stands in for the one that is there.
 pub(crate) async fn plan(
     database: &Database,
     dir: &Path,
@@ -81,7 +82,7 @@ pub(crate) async fn plan(
             let mut session = Session::open(database, "refit: plan").await?;
             session.refuse_unfit().await?;
             let state = postgres::read(&mut session, database).await?;
-            let mut plan = Plan::compute(database, &layout, &state, to)?;
+            let mut plan = Plan::compute(database, &layout, &expected(database, host, &state), to)?;
             let sizes = postgres::sizes(&mut session, &plan.touched(&state)).await?;
             plan.notes.extend(sizes);
             session.close().await;
@@ -89,10 +90,31 @@ pub(crate) async fn plan(
         }
         Engine::Sqlite => {
             let state = sqlite::read(database, on_host(database, host)?).await?;
-            Plan::compute(database, &layout, &state, to)
+            Plan::compute(database, &layout, &expected(database, host, &state), to)
         }
         Engine::Cassandra => Err(tool_only(database)),
     }
+}
+
+/// Says what the plan will leave, for the plans of later steps.
+pub(crate) fn foresee(plan: &Plan, database: &Database, host: &dyn Reading) {
+    if let (false, Ok(state)) = (plan.done(), serde_json::to_value(&plan.leaves)) {
+        host.foresee(fact(database), state);
+    }
+}
+
+pub(super) fn fact(database: &Database) -> Fact {
+    match database.engine {
+        Engine::Postgres | Engine::Cassandra => Fact::Shared(format!("schema/{}/{}", database.place(), database.name)),
+        Engine::Sqlite => Fact::Here(format!("schema{}", database.path)),
+    }
+}
+
+fn expected(database: &Database, host: Option<&dyn Reading>, now: &State) -> State {
+    let foreseen = host.and_then(|host| host.foreseen(&fact(database)));
+    foreseen
+        .and_then(|state| serde_json::from_value(state).ok())
+        .unwrap_or_else(|| now.clone())
 }
 
 /// Brings a database to a version, going on where an earlier attempt stopped.

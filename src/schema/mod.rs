@@ -20,7 +20,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{TOOL_ONLY, apply, lint, plan, settle, status};
+pub(crate) use apply::{TOOL_ONLY, apply, foresee, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
 pub(crate) use postgres::cancel;

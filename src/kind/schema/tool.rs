@@ -109,7 +109,8 @@ impl DriveAction for ByTool {
         Box::pin(async move {
             let outlook = self.tool.outlook(host).await?;
             let mut result = json!({
-                "from": outlook.from.as_str(), "to": outlook.to.as_str(), "applied": [], "tool": outlook.release.as_str(), "log": "",
+                "from": outlook.from.as_ref().map_or("", |from| from.as_str()), "to": outlook.to.as_str(), "applied": [],
+                "tool": outlook.release, "log": "",
             });
             Ok(match outlook.done() {
                 true => {
@@ -118,7 +119,7 @@ impl DriveAction for ByTool {
                 }
                 false => Verdict::Differs {
                     predicted: result,
-                    diff: Some(format!("{outlook}\n")),
+                    diff: Some(outlook.to_string()),
                 },
             })
         })

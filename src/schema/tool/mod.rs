@@ -108,30 +108,32 @@ struct Look {
 
 /// What the step would do, for the plan.
 pub(crate) struct Outlook {
-    pub(crate) from: Version,
+    /// None: nobody can ask Cassandra before its tool is there.
+    pub(crate) from: Option<Version>,
     pub(crate) to: Version,
-    pub(crate) release: Version,
+    /// Empty where the program is not there yet.
+    pub(crate) release: String,
+    /// `temporal-sql-tool 1.31.5`.
+    by: String,
     label: String,
-    program: &'static str,
-}
-
-impl std::fmt::Display for Outlook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Outlook {
-            from,
-            to,
-            release,
-            label,
-            program,
-        } = self;
-        write!(f, "{label}: {from} to {to} by {program} {release}")
-    }
+    missing: Option<String>,
 }
 
 impl Outlook {
     /// Nothing to do.
     pub(crate) fn done(&self) -> bool {
-        self.from == self.to
+        self.from.as_ref() == Some(&self.to) && self.missing.is_none()
+    }
+}
+
+impl std::fmt::Display for Outlook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let from = self.from.as_ref().map_or("?", Version::as_str);
+        writeln!(f, "{}: {from} to {} by {}", self.label, self.to, self.by)?;
+        match &self.missing {
+            Some(missing) => writeln!(f, "! {missing}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -166,22 +168,50 @@ impl Tool {
     }
 
     /// Looks, and changes nothing: the program and its release, the directory, Cassandra's nodes, the version that the
-    /// tool finds and the one that the database says.
+    /// tool finds and the one that the database says. An earlier step may still bring the program, and what an earlier
+    /// step will have made of the schema stands in for what is there.
     pub(crate) async fn outlook(&self, host: &dyn Reading) -> Result<Outlook, SchemaError> {
         let plugin = self.plugin()?;
         let to = self.target()?;
-        let look = self.look(host, plugin).await?;
-        if look.now > to {
-            let what = format!("its schema is at {}, newer than {to}; there is no way down", look.now);
+        *self.seen() = None;
+        let release = match self.ask_release(host, plugin).await? {
+            Ok(release) => release,
+            Err(missing) => {
+                return Ok(Outlook {
+                    from: match plugin {
+                        Plugin::Cassandra => None,
+                        _ => Some(ledger::version(&self.asked.database).await?),
+                    },
+                    to,
+                    by: plugin.program().to_owned(),
+                    release: String::new(),
+                    label: self.asked.database.label.clone(),
+                    missing: Some(missing),
+                });
+            }
+        };
+        let now = self.look(host, plugin, &release).await?;
+        let fact = super::apply::fact(&self.asked.database);
+        let expected = host.foreseen(&fact).and_then(|value| Version::parse(value.as_str()?));
+        let from = expected.unwrap_or_else(|| now.clone());
+        if from > to {
+            let what = format!("its schema is at {from}, newer than {to}; there is no way down");
             return Err(self.unfit(what));
         }
-        *self.seen() = Some(look.clone());
+        if from < to {
+            host.foresee(fact, json!(to.as_str()));
+        }
+        *self.seen() = Some(Look {
+            release: release.clone(),
+            now,
+        });
         Ok(Outlook {
-            from: look.now,
+            from: Some(from),
             to,
-            release: look.release,
+            by: format!("{} {release}", plugin.program()),
+            release: release.to_string(),
             label: self.asked.database.label.clone(),
-            program: plugin.program(),
+            missing: None,
         })
     }
 
@@ -189,9 +219,8 @@ impl Tool {
         self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    async fn look(&self, host: &dyn Reading, plugin: Plugin) -> Result<Look, SchemaError> {
-        let release = self.ask_release(host, plugin).await?;
-        let mut text = self.prelude(plugin, &release)?;
+    async fn look(&self, host: &dyn Reading, plugin: Plugin, release: &Version) -> Result<Version, SchemaError> {
+        let mut text = self.prelude(plugin, release)?;
         if let Place::Dir(dir) = &self.asked.place {
             let dir = path_word(dir);
             text +=
@@ -238,11 +267,11 @@ impl Tool {
                 )));
             }
         }
-        Ok(Look { release, now: finds })
+        Ok(finds)
     }
 
-    /// The release that the program is of.
-    async fn ask_release(&self, host: &dyn Reading, plugin: Plugin) -> Result<Version, SchemaError> {
+    /// The release that the program is of; Ok(Err): it is not there.
+    async fn ask_release(&self, host: &dyn Reading, plugin: Plugin) -> Result<Result<Version, String>, SchemaError> {
         let text = format!(
             "tool={}\nif [ -f \"$tool\" ] && [ -x \"$tool\" ]; then\n  printf 'said=%s\\n' \"$(\"$tool\" --version 2>&1 </dev/null | head -n 1)\"\n\
              else\n  echo \"problem=there is no program $tool on this host\"\nfi\nexit 0\n",
@@ -250,9 +279,9 @@ impl Tool {
         );
         let report = Report::read(&self.probe(host, text).await?);
         if let Some(problem) = report.first("problem") {
-            return Err(self.unfit(problem.to_owned()));
+            return Ok(Err(problem.to_owned()));
         }
-        self.release_of(plugin, report.get("said"))
+        self.release_of(plugin, report.get("said")).map(Ok)
     }
 
     fn release_of(&self, plugin: Plugin, said: &str) -> Result<Version, SchemaError> {
@@ -393,11 +422,17 @@ impl Tool {
             return self.finish(host, from).await;
         }
         let plugin = self.plugin()?;
-        if self.seen().is_none() {
-            self.outlook(host.reading()).await?;
-        }
-        let Some(Look { release, now }) = self.seen().take() else {
-            return Err(Failure::new("nothing was looked at"));
+        let seen = self.seen().take();
+        let Look { release, now } = match seen {
+            Some(seen) => seen,
+            None => {
+                let release = self
+                    .ask_release(host, plugin)
+                    .await?
+                    .map_err(|missing| self.unfit(missing))?;
+                let now = self.look(host, plugin, &release).await?;
+                Look { release, now }
+            }
         };
         let held = Held::take(&self.asked.database, host).await?;
         let from = match &held {
@@ -428,7 +463,10 @@ impl Tool {
 
     async fn finish(&self, host: &dyn Changing, from: Version) -> Result<Done, Failure> {
         let plugin = self.plugin()?;
-        let release = self.ask_release(host.reading(), plugin).await?;
+        let release = self
+            .ask_release(host, plugin)
+            .await?
+            .map_err(|missing| self.unfit(missing))?;
         let held = Held::take(&self.asked.database, host).await?;
         self.run(host, plugin, release, from, held).await
     }

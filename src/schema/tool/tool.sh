@@ -38,7 +38,7 @@ ask() {
 agreed() {
   trouble='' on='' versions='' count=0 away=''
   if ! nodetool describecluster >"$work/cluster" 2>"$work/complaint" </dev/null; then
-    trouble="nodetool describecluster failed: $(cat "$work/complaint" "$work/cluster" | grep -v '^[[:space:]]*$' | tail -n 1)"
+    trouble="nodetool describecluster failed: $(cat "$work/cluster" "$work/complaint" | grep -v -e '^[[:space:]]*$' -e "^See 'nodetool help" | tail -n 1)"
     return 1
   fi
   while IFS= read -r line; do
