@@ -37,7 +37,7 @@ pub(super) async fn heartbeats(database: &Database, host: &dyn Reading) -> Optio
             "SELECT DISTINCT role::text, rpc_address FROM cluster_membership \
              WHERE last_heartbeat > (now() AT TIME ZONE 'utc') - interval '{FRESH} s'"
         ),
-        Engine::Sqlite => return None,
+        Engine::Sqlite | Engine::Cassandra => return None,
     };
     Some(rows(database, host, &sql).await.map(|rows| {
         let mut owners: BTreeMap<Role, BTreeSet<String>> = BTreeMap::new();
