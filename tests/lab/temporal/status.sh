@@ -51,6 +51,7 @@ probes:
       databases: [main, visibility]
       address: "{{ node_ip }}"
       config: "{{ host_root }}/temporal/config/lab.yaml"
+      program: "{{ host_root }}/temporal/bin/temporal-server"
       to: "{{ to }}"
     run_once: true
     register: cluster
@@ -108,7 +109,9 @@ if wait_for nowhere "$wait canary: nowhere }"; then fail "a canary in no namespa
 echo "── sick: a node is stopped"
 "$cluster" node-stop h3
 if wait_for stopped "$wait rings: complete }"; then fail "a ring without h3 is complete"; fi; message stopped
-look | jq -r '.warnings[]'
+seen=$(look); jq -r '.warnings[]' <<<"$seen"
+same "h3 running" "$(jq -r .versions.h3.running <<<"$seen")" null # though the other nodes' processes are to be seen from h3, too
+same "h3 on disk" "$(jq -r .versions.h3.disk <<<"$seen")" "$("$dir/fleet/hosts/h3/temporal/bin/temporal-server" --version | awk '{print $NF}')"
 "$cluster" node-start h3
 wait_for back 'temporal: { address: "{{ node_ip }}", rings: complete, shards: complete, within: 1m }' || fail "it does not come back: $(message back)"
 
