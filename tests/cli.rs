@@ -78,8 +78,8 @@ fn help() {
       inventory  Show an inventory as `ansible-inventory` would
       eval       Evaluate an expression with a host's variables; the value as JSON
       schema     Look at the schema of a database that a playbook names, or update it
-      temporal   Releases of Temporal Server, the path from one to another, and what a release makes of
-                 a configuration
+      temporal   Temporal Server: what runs, its releases, the path from one to another, and what a
+                 release makes of a configuration
       kinds      List the kinds of step, or show the manual page of one
       help       Print this message or the help of the given subcommand(s)
 
@@ -333,6 +333,7 @@ fn kinds() {
     backup     Copies a database or files into a folder of the host, and looks at the copy.
     schema     Brings a database's schema to a version.
     health     Waits until something is well, and stays so.
+    temporal   Looks at a Temporal cluster, or waits until it is well.
     set        Gives variables of the host a value, for all steps that follow on it.
     debug      Says something: a text, or a variable's value.
     assert     Fails where a condition does not hold.

@@ -12,7 +12,7 @@ use crate::temporal::path::{Database, Stores, path};
 use crate::temporal::release::Release;
 use crate::yaml::{self, Diagnostic, Diagnostics, Severity, Source};
 
-/// Releases of Temporal Server, the path from one to another, and what a release makes of a configuration
+/// Temporal Server: what runs, its releases, the path from one to another, and what a release makes of a configuration
 #[derive(Debug, Args)]
 pub(super) struct Temporal {
     #[command(subcommand)]

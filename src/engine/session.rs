@@ -515,6 +515,7 @@ async fn surveyed(
             ],
         ),
     };
+    run.close_ways().await;
     let hub = Arc::clone(&run.hub);
     drop(run);
     close(&hosts, hub).await;
@@ -618,7 +619,12 @@ pub(super) fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Di
         }
     }
     let delegate_lost = survey.lost.keys().any(|host| !checked.hosts.contains(host));
-    if over.is_empty() && !delegate_lost {
+    // Hosts that are there could not reach what they go through it for.
+    let way_lost = survey.lost.keys().any(|way| {
+        let users = checked.ways.get(way);
+        users.is_some_and(|users| users.iter().any(|user| !survey.lost.contains_key(user)))
+    });
+    if over.is_empty() && !delegate_lost && !way_lost {
         return Ok(());
     }
     let mut all = Diagnostics::default();

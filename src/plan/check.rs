@@ -31,6 +31,8 @@ pub(crate) struct Checked {
     pub(crate) artefacts: BTreeMap<PathBuf, BTreeSet<HostName>>,
     /// Hosts that a unit runs on, and as whom (None: the login); `delegate_to` hosts too.
     pub(crate) accounts: BTreeMap<HostName, BTreeSet<Option<String>>>,
+    /// Hosts that units go through on their way elsewhere (`via`), and the hosts of these units.
+    pub(crate) ways: BTreeMap<HostName, BTreeSet<HostName>>,
     /// What every `for_each` that is known goes over, by the stage's path without the index.
     pub(crate) items: BTreeMap<String, Items>,
     /// Hosts of any stage, in the order in which they appear.
@@ -544,7 +546,7 @@ impl<'a> Pass<'a> {
             let result = delegate(loaded, host, step, &scope);
             self.take(Some(host), result)?
         };
-        self.found.accounts.entry(on).or_default().insert(user.clone());
+        self.found.accounts.entry(on.clone()).or_default().insert(user.clone());
         let params = {
             let result = Params::decode(step.kind, &step.kind_span, given);
             self.take(Some(host), result)?
@@ -576,6 +578,9 @@ impl<'a> Pass<'a> {
         let mut problems = step.kind.lint(&params, &context);
         for path in step.kind.artefacts(&params, &context) {
             self.found.artefacts.entry(path).or_default().insert(host.clone());
+        }
+        for way in step.kind.ways(&params, &context) {
+            self.found.ways.entry(way).or_default().insert(on.clone());
         }
         if !problems.has_errors() && waits.is_empty() {
             match prepare(loaded, place, step, item) {

@@ -1,16 +1,21 @@
 //! Looks and waits on frontends that are well, and on each way to be sick.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
 use super::KIND;
 use crate::event::Segment;
+use crate::id::HostName;
+use crate::job::Tunnel;
 use crate::kind::trial::{Host, Place};
 use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading};
 use crate::template::{Binding, Layer, Peers, Scope};
 use crate::temporal::fake::{Fake, Says};
+use crate::temporal::{Address, Peer};
+use crate::tls::{Tls, Verify};
 
 /// Hosts h1, h2 … of a playbook, each with a frontend.
 struct Cluster {
@@ -139,6 +144,10 @@ impl Reading for Cluster {
         })
     }
 
+    fn tunnel<'a>(&'a self, _: Option<&'a HostName>, _: &'a str, _: u16) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async { Ok(Tunnel::direct()) })
+    }
+
     fn progress(&self, text: &str) {
         self.said.lock().expect("said").push(text.to_owned());
     }
@@ -193,7 +202,7 @@ async fn a_look_at_a_cluster_that_is_well() {
         "hosts": {"10.0.0.1:7234": 2, "10.0.0.2:7234": 1, "10.0.0.3:7234": 1},
     });
     assert_eq!(result["shards"], shards);
-    assert_eq!(result["stores"], json!({"default": "postgres12", "visibility": "postgres12"}));
+    assert_eq!(result["stores"], json!({"default": "postgres12", "visibility": "postgres12", "configured": {}}));
     assert_eq!(result["cluster"], json!({"id": "id-1", "name": "active", "others": []}));
     assert_eq!(result["newer"]["newest"], "1.32.2");
     assert_eq!(result["path"], json!([]));
@@ -279,7 +288,7 @@ async fn a_newer_version_is_said_by_upstream_too() {
 async fn a_look_with_all_servers_down_goes_by_the_disk() {
     let mut cluster = Cluster::well().await;
     cluster.fakes.clear();
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let on_disk = "none\troot\nprogram\t/opt/temporal-server\ndisk\ttemporal version 1.30.6\n";
     for says in cluster.hosts.values_mut() {
         *says = on_disk.to_owned();
@@ -340,7 +349,12 @@ async fn serving_alone_is_not_enough() {
          no usable database connection found; no time left of 1s"
     );
     // The same frontend says SERVING and its version all that time.
-    let mut peer = crate::temporal::Peer::connect(&cluster.fakes[1].address, std::time::Duration::from_secs(1)).await.expect("peer");
+    let address = Address {
+        at: cluster.fakes[1].address.clone(),
+        tls: Tls::new(Verify::None),
+        name: None,
+    };
+    let mut peer = Peer::connect(&address, None, Duration::from_secs(1)).await.expect("peer");
     let service = crate::temporal::trial::FRONTEND;
     assert_eq!(peer.health(service).await.expect("health"), crate::temporal::Status::Serving);
     assert_eq!(peer.temporal_version().await.expect("version"), "1.29.7");
@@ -423,7 +437,7 @@ async fn a_wait_says_what_it_waits_for() {
     let given = json!({"rings": "complete", "within": "10s", "stable_for": "1s"});
     let waits = cluster.run(&given);
     let heals = async {
-        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
         cluster.fakes[0].change(|says| *says = Says::well("1.29.7"));
     };
     let (done, ()) = tokio::join!(waits, heals);
@@ -465,4 +479,60 @@ async fn mistakes_are_named() {
     ] {
         assert_eq!(cluster.place.lint(&KIND, &given), Vec::<String>::new(), "{given}");
     }
+}
+
+const CONFIGURATION: &str = "persistence:
+  numHistoryShards: 4
+  defaultStore: d
+  visibilityStore: v
+  datastores:
+    d: { sql: { pluginName: postgres12, databaseName: temporal, connectAddr: \"db:5432\", user: t, password: canary-7 } }
+    v: { sql: { pluginName: postgres12, databaseName: temporal_visibility, connectAddr: \"db:5432\", user: t, password: canary-7 } }
+clusterMetadata:
+  currentClusterName: active
+  clusterInformation: { active: { enabled: true } }
+";
+
+#[tokio::test]
+async fn the_servers_own_configuration_is_read_and_its_passwords_are_not_shown() {
+    let with = |cluster: &mut Cluster, text: &str| {
+        for says in cluster.hosts.values_mut() {
+            *says = format!("{}config\t\n{text}", running("1.29.7"));
+        }
+    };
+    let mut cluster = Cluster::well().await;
+    with(&mut cluster, CONFIGURATION);
+    let given = json!({"config": "/etc/temporal/config/lab.yaml"});
+    let result = cluster.run(&given).await.expect("a look").result;
+    let store = &result["stores"]["configured"]["h2"]["visibility"];
+    assert_eq!((&store["store"], &store["database"]), (&json!("postgres12"), &json!("temporal_visibility")));
+    assert_eq!(warnings(&result), "");
+    assert!(!result.to_string().contains("canary-7"));
+
+    let second = CONFIGURATION.replace("  visibilityStore: v", "  visibilityStore: v\n  secondaryVisibilityStore: d");
+    let clusters = CONFIGURATION.replace("active: { enabled: true }", "active: { enabled: true }, west: { enabled: true }");
+    for (text, words) in [
+        (second.as_str(), "h1, h2, h3 has a `secondaryVisibilityStore`"),
+        (clusters.as_str(), "h1, h2, h3 names several clusters in `clusterMetadata`"),
+    ] {
+        with(&mut cluster, text);
+        let mut given = given.clone();
+        assert!(warnings(&cluster.run(&given).await.expect("a look").result).contains(words));
+        given["to"] = "1.30.9".into();
+        let failure = cluster.run(&given).await.expect_err("refused");
+        assert!(failure.message.contains(words), "{}", failure.message);
+    }
+    with(&mut cluster, &CONFIGURATION.replace("numHistoryShards: 4", "numHistoryShards: 512"));
+    let found = warnings(&cluster.run(&given).await.expect("a look").result);
+    assert!(found.contains("numHistoryShards is 512 in the configuration, the cluster has 4"), "{found}");
+    with(&mut cluster, "a: [canary-7");
+    let result = cluster.run(&given).await.expect("a look").result;
+    assert!(warnings(&result).contains("h1, h2, h3: configuration: "), "{}", warnings(&result));
+    assert!(!result.to_string().contains("canary-7"), "{result}");
+    // 1.30 reads its embedded template where it is told nothing.
+    with(&mut cluster, CONFIGURATION);
+    let mut given = given.clone();
+    given["to"] = "1.30.9".into();
+    let done = cluster.run(&given).await.expect("a path");
+    assert!(warnings(&done.result).contains("1.30"), "{}", warnings(&done.result));
 }

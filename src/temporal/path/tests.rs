@@ -141,7 +141,10 @@ fn way_of(from: &str, to: &str, store: &str) -> String {
             };
             format!("{}{notes}", hops.join(" "))
         }
-        Err(wrong) => format!("{wrong}: {}", wrong.help().join("; ")),
+        Err(wrong) => std::iter::once(wrong.to_string())
+            .chain(wrong.help())
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
@@ -194,49 +197,49 @@ fn what_cannot_be_done_is_refused_with_the_way_out() {
     }
     insta::assert_snapshot!(page, @r#"
     1.31.5 1.30.9 postgres12
-        1.30.9 is older than 1.31.5: Temporal has no way back for a schema: one minor back, the old binaries run on the newer schema: swap them back and leave the schema; further back, restore the backups of both databases, taken together
+        1.30.9 is older than 1.31.5: Temporal has no way back for a schema; one minor back, the old binaries run on the newer schema: swap them back and leave the schema; further back, restore the backups of both databases, taken together
     1.31.5 1.31.4 postgres12
-        1.31.4 is older than 1.31.5: Temporal has no way back for a schema: one minor back, the old binaries run on the newer schema: swap them back and leave the schema; further back, restore the backups of both databases, taken together
+        1.31.4 is older than 1.31.5: Temporal has no way back for a schema; one minor back, the old binaries run on the newer schema: swap them back and leave the schema; further back, restore the backups of both databases, taken together
     0.28.0 1.20 cassandra
-        0.28.0 is older than 1.0.0: its data has no supported way to a later release: ask at Temporal's community forum, as the upgrade guide says: https://community.temporal.io
+        0.28.0 is older than 1.0.0: its data has no supported way to a later release; ask at Temporal's community forum, as the upgrade guide says: https://community.temporal.io
     1.29.7 1.33.0 postgres12
-        the target release 1.33.0 is not in the catalog: the newest that it knows is 1.32.2; a newer catalog may know it: give one with --catalog FILE
+        the target release 1.33.0 is not in the catalog; the newest that it knows is 1.32.2; a newer catalog may know it: give one with --catalog FILE
     1.29.7 1.30.10 postgres12
-        the target release 1.30.10 is not in the catalog: the newest of 1.30 that it knows is 1.30.9; a newer catalog may know it: give one with --catalog FILE
+        the target release 1.30.10 is not in the catalog; the newest of 1.30 that it knows is 1.30.9; a newer catalog may know it: give one with --catalog FILE
     1.29.8 1.32.2 postgres12
-        the running release 1.29.8 is not in the catalog: the newest of 1.29 that it knows is 1.29.7; a newer catalog may know it: give one with --catalog FILE
+        the running release 1.29.8 is not in the catalog; the newest of 1.29 that it knows is 1.29.7; a newer catalog may know it: give one with --catalog FILE
     1.29.4.2 1.32.2 postgres12
-        the running release 1.29.4.2 is not in the catalog: the newest of 1.29 that it knows is 1.29.7; a newer catalog may know it: give one with --catalog FILE
+        the running release 1.29.4.2 is not in the catalog; the newest of 1.29 that it knows is 1.29.7; a newer catalog may know it: give one with --catalog FILE
     1.29.7 1.30.0 postgres12
-        1.30.0 is retracted: retracted in go.mod: take 1.30.9
+        1.30.0 is retracted: retracted in go.mod; take 1.30.9
     1.23.1 1.24.0 postgres12
-        1.24.0 is known bad: visibility is broken (#6050); 1.24.1 changes the schema: take 1.24.3
+        1.24.0 is known bad: visibility is broken (#6050); 1.24.1 changes the schema; take 1.24.3
     1.29.7 1.30.4.1 postgres12
-        1.30.4.1 is a tag of four parts, whose binary says 1.30.4: whether it runs could not be told: take 1.30.9
+        1.30.4.1 is a tag of four parts, whose binary says 1.30.4: whether it runs could not be told; take 1.30.9
     1.31.0-150.0 1.32.2 postgres12
-        `1.31.0-150.0` is no release: write its three numbers, such as 1.29.7; candidates and cloud tags are none
+        `1.31.0-150.0` is no release; write its three numbers, such as 1.29.7; candidates and cloud tags are none
     1.7.0 1.20.5 mysql
-        the catalog does not know the newest patch of 1.7, 1.8, 1.9, 1.10, 1.11, 1.12, 1.13, 1.14, 1.15, 1.16, 1.17, 1.18, 1.19: look it up among the tags of temporalio/temporal and name it in a file of your own (--catalog FILE): minors: { "1.7": { newest: "1.7.…" }, "1.8": { newest: "1.8.…" }, "1.9": { newest: "1.9.…" }, "1.10": { newest: "1.10.…" }, "1.11": { newest: "1.11.…" }, "1.12": { newest: "1.12.…" }, "1.13": { newest: "1.13.…" }, "1.14": { newest: "1.14.…" }, "1.15": { newest: "1.15.…" }, "1.16": { newest: "1.16.…" }, "1.17": { newest: "1.17.…" }, "1.18": { newest: "1.18.…" }, "1.19": { newest: "1.19.…" } }; never use --dryrun of a schema tool older than 1.8.0: it drops every table of the real database
+        the catalog does not know the newest patch of 1.7, 1.8, 1.9, 1.10, 1.11, 1.12, 1.13, 1.14, 1.15, 1.16, 1.17, 1.18, 1.19; look it up among the tags of temporalio/temporal and name it in a file of your own (--catalog FILE): minors: { "1.7": { newest: "1.7.…" }, "1.8": { newest: "1.8.…" }, "1.9": { newest: "1.9.…" }, "1.10": { newest: "1.10.…" }, "1.11": { newest: "1.11.…" }, "1.12": { newest: "1.12.…" }, "1.13": { newest: "1.13.…" }, "1.14": { newest: "1.14.…" }, "1.15": { newest: "1.15.…" }, "1.16": { newest: "1.16.…" }, "1.17": { newest: "1.17.…" }, "1.18": { newest: "1.18.…" }, "1.19": { newest: "1.19.…" } }; never use --dryrun of a schema tool older than 1.8.0: it drops every table of the real database
     1.18.0 1.19 mysql8
-        the catalog does not know the newest patch of 1.19: look it up among the tags of temporalio/temporal and name it in a file of your own (--catalog FILE): minors: { "1.19": { newest: "1.19.…" } }
+        the catalog does not know the newest patch of 1.19; look it up among the tags of temporalio/temporal and name it in a file of your own (--catalog FILE): minors: { "1.19": { newest: "1.19.…" } }
     1.18.0 1.20.5 mysql8
-        1.18.0 does not know the store mysql8: it came with 1.20: such a cluster runs on `mysql`: take that
+        1.18.0 does not know the store mysql8: it came with 1.20; such a cluster runs on `mysql`: take that
     1.22.7 1.25.2 mysql
-        1.24 dropped mysql as the default store: `pluginName: mysql` (schema/mysql/v57) ends with 1.23; go to 1.23.1 first (--to 1.23.1), then:; 1. the server must be MySQL 8.0.17 or newer; 2. run update-schema with the directories mysql/v8/temporal and mysql/v8/visibility of the running release on the existing databases (their v1.0 and v1.1 are copies of the old ones; visibility goes from 1.1 to 1.2 and on); 3. set `pluginName: mysql8` for both stores and restart the servers one by one; then ask again with --store mysql8
+        1.24 dropped mysql as the default store; `pluginName: mysql` (schema/mysql/v57) ends with 1.23; go to 1.23.1 first (--to 1.23.1), then:; 1. the server must be MySQL 8.0.17 or newer; 2. run update-schema with the directories mysql/v8/temporal and mysql/v8/visibility of the running release on the existing databases (their v1.0 and v1.1 are copies of the old ones; visibility goes from 1.1 to 1.2 and on); 3. set `pluginName: mysql8` for both stores and restart the servers one by one; then ask again with --store mysql8
     1.23.1 1.24.3 postgres
-        1.24 dropped postgres as the default store: `pluginName: postgres` (schema/postgresql/v96) ends with 1.23; do this at 1.23.1, which runs:; 1. the server must be PostgreSQL 12 or newer, and the extension btree_gin must be there or may be created; 2. run update-schema with the directories postgresql/v12/temporal and postgresql/v12/visibility of the running release on the existing databases (their v1.0 and v1.1 are copies of the old ones; visibility goes from 1.1 to 1.2 and on); 3. set `pluginName: postgres12` for both stores and restart the servers one by one; then ask again with --store postgres12
+        1.24 dropped postgres as the default store; `pluginName: postgres` (schema/postgresql/v96) ends with 1.23; do this at 1.23.1, which runs:; 1. the server must be PostgreSQL 12 or newer, and the extension btree_gin must be there or may be created; 2. run update-schema with the directories postgresql/v12/temporal and postgresql/v12/visibility of the running release on the existing databases (their v1.0 and v1.1 are copies of the old ones; visibility goes from 1.1 to 1.2 and on); 3. set `pluginName: postgres12` for both stores and restart the servers one by one; then ask again with --store postgres12
     1.25.2 1.26.3 mysql
-        1.24 dropped mysql as the default store: 1.25.2 does not serve it either: look at `pluginName` in the server's configuration
+        1.24 dropped mysql as the default store; 1.25.2 does not serve it either: look at `pluginName` in the server's configuration
     1.23.1 1.24.3 cassandra
-        1.24 dropped cassandra as the visibility store: Cassandra holds no visibility from 1.24 on; do this at 1.23.1, which runs:; 1. create a visibility database on postgres12, mysql8 or Elasticsearch, with the schema of the running release; 2. move to it as Temporal's guide on self-hosted visibility says (both are written until the longest retention is over); 3. make it `visibilityStore`, and remove the Cassandra one; then ask again with --visibility and the new store
+        1.24 dropped cassandra as the visibility store; Cassandra holds no visibility from 1.24 on; do this at 1.23.1, which runs:; 1. create a visibility database on postgres12, mysql8 or Elasticsearch, with the schema of the running release; 2. move to it as Temporal's guide on self-hosted visibility says (both are written until the longest retention is over); 3. make it `visibilityStore`, and remove the Cassandra one; then ask again with --visibility and the new store
     1.29.7 1.30.9 sqlite
-        the store sqlite cannot be upgraded: SQLite is for development: its visibility has no migrations and the server checks no schema at start; start again with an empty database of the new release:
+        the store sqlite cannot be upgraded: SQLite is for development: its visibility has no migrations and the server checks no schema at start; start again with an empty database of the new release
     1.29.7 1.30.9 elasticsearch
-        elasticsearch holds visibility only: it cannot be the default store: give it as --visibility elasticsearch, and the default store as --store
+        elasticsearch holds visibility only: it cannot be the default store; give it as --visibility elasticsearch, and the default store as --store
     1.29.7 1.30.9 postgres21
-        no store `postgres21`: did you mean `postgres12`?; stores: cassandra, mysql, mysql8, postgres, postgres12, postgres12_pgx, elasticsearch, sqlite
+        no store `postgres21`; did you mean `postgres12`?; stores: cassandra, mysql, mysql8, postgres, postgres12, postgres12_pgx, elasticsearch, sqlite
     1.29.7 1.30.9 v12
-        no store `v12`: did you mean `postgres12`?; stores: cassandra, mysql, mysql8, postgres, postgres12, postgres12_pgx, elasticsearch, sqlite
+        no store `v12`; did you mean `postgres12`?; stores: cassandra, mysql, mysql8, postgres, postgres12, postgres12_pgx, elasticsearch, sqlite
     "#);
 }
 
