@@ -20,6 +20,9 @@ show "postgresql: 1.29.7 to 1.32.2 under load" "$here/hop.sh" path
 show "postgresql: one hop, disturbed in the schema and the swap stage" "$here/hop.sh" faults
 show "postgresql: one hop, killed twice" "$here/hop.sh" killed
 show "postgresql: one hop, roles split" "$here/hop.sh" split
+show "postgresql: one hop with all servers down, backup, rollback, preflight" "$here/hop.sh" servers-down
+show "mysql: 1.29.7 to 1.31.5 under load" "$here/hop.sh" mysql
+show "what a look and a wait say of a cluster, well and sick" "$here/status.sh"
 show "postgresql: one hop by hand" "$here/hop.sh" by-hand
 "$here/hop.sh" down
 printf '\n── all\n'; printf '%s\n' "${done[@]}"

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # A real Temporal cluster on machines that boot systemd is upgraded by Refit while a load runs; then the lab looks for itself:
-# versions, programs, rings, schemas, what the load lost. PostgreSQL.
+# versions, programs, rings, schemas, what the load lost. On PostgreSQL where nothing else is said.
 #
 # hop.sh [hop]     1.29.7 to 1.30.9; a second run changes nothing
 # hop.sh killed    the same; Refit is killed in the schema stage, while its statement waits in the database, and again while the first
 #                  server is down; `refit resume` goes on each time
 # hop.sh by-hand   the same hop typed as shell commands, for comparison
 # hop.sh path      1.29.7 to 1.32.2 in one run of three hops; the last changes no schema, and says so
+# hop.sh mysql     1.29.7 to 1.31.5 on MySQL, and a second run
 # hop.sh split     one hop with the roles on six machines
+# hop.sh servers-down    one hop with upgrade-down.yml, no load; then backup.yml, rollback.yml to 1.29.7 and preflight.yml
 # hop.sh faults    one hop, disturbed: the controller killed, every connection cut and the database restarted in the schema stage, a
 #                  server's machine rebooted in the swap stage; its schema is dumped and compared with that of an undisturbed hop
 # hop.sh down      stops and removes the cluster, which stays up after the others
@@ -15,7 +17,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); cd "$here/../../.."
 lab=$here/lab.sh builds=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/temporal venv=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/venv
-from=1.29.7 to=1.30.9 times=() load='' dir='' locked='' arguments=() inventory=inventories/lab
+from=1.29.7 to=1.30.9 store=postgres times=() load='' dir='' locked='' arguments=() inventory=inventories/lab
 fail() { echo "hop: $*" >&2; exit 1; }
 skip() { echo "hop: cannot run here: $*" >&2; exit 77; }
 part() { # NAME COMMAND…
@@ -49,7 +51,7 @@ releases() { # those on the way
 }
 build() { local version; for version in $(releases); do "$here/build.sh" "$version"; done; }
 fresh() { # LAYOUT…
-  "$lab" down; "$lab" up "$@" $from
+  "$lab" down; "$lab" up --store $store "$@" $from
   local known; known=$("$lab" env); eval "$known"
   "$lab" status
 }
@@ -79,9 +81,10 @@ on() { "$lab" exec "$@"; }
 sql() { "$lab" sql "$@"; }
 pid() { on "$1" 'systemctl show -P MainPID temporal'; }
 count() { wc -w <<<"$1"; }
-look() { # what the things themselves say
+look() { look_at_servers; look_at_databases; }
+look_at_servers() { # what the things themselves say
   "$lab" status
-  local host version ips='' wants store name dump all
+  local host version ips='' all
   for host in $servers; do
     on "$host" 'cmp -s - /proc/$(systemctl show -P MainPID temporal)/exe' <"$builds/$to/bin/temporal-server" || fail "$host: what runs is not the program of $to"
     on "$host" "grep -qF '# Temporal $to on ' /etc/temporal/cluster.yaml && grep -qF 'Description=Temporal Server $to' /etc/systemd/system/temporal.service && [ \"\$(systemctl show -P NeedDaemonReload temporal)\" = no ] && systemctl -q is-enabled temporal" ||
@@ -96,21 +99,33 @@ look() { # what the things themselves say
   if [[ $(count "$servers") = 6 ]]; then all+=",matching=1,worker=1"; else all+=",matching=3,worker=3"; fi
   # shellcheck disable=SC2086
   "$lab" run "$venv/bin/python" "$here/rings.py" "$all" $ips || fail "a ring is not complete"
-  for store in temporal visibility; do
-    name=temporal wants=$(sed -n 's/^const Version = "\(.*\)"/\1/p' "$builds/$to/schema/postgresql/v12/version.go")
-    if [[ $store = visibility ]]; then name=temporal_visibility wants=$(sed -n 's/^const VisibilityVersion = "\(.*\)"/\1/p' "$builds/$to/schema/postgresql/v12/version.go"); fi
+}
+look_at_databases() { # each at the version that the release's own source names
+  local side name wants dialect=postgresql/v12 constant dump
+  [[ $store != mysql ]] || dialect=mysql/v8
+  for side in temporal visibility; do
+    name=temporal constant=Version; [[ $side = temporal ]] || { name=temporal_visibility; constant=VisibilityVersion; }
+    wants=$(sed -n "s/^const $constant = \"\(.*\)\"/\1/p" "$builds/$to/schema/$dialect/version.go")
     [[ -n $wants && $(sql $name 'select curr_version from schema_version') = "$wants" ]] || fail "$name is not at $wants"
-    [[ -z $(sql $name 'select indexrelid::regclass from pg_index where not indisvalid') ]] || fail "an index of $name is invalid"
-    dump=$(on db1 "for f in /var/backups/temporal/*; do case \$f in *.partial) ;; *) pg_restore --list \$f 2>/dev/null ;; esac; done" | grep -c "dbname: $name\$" || true)
+    if [[ $store = mysql ]]; then
+      dump=$(on db1 "cat /var/backups/temporal/*.sql" | grep -c "^-- Host: .*Database: $name\$" || true)
+    else
+      [[ -z $(sql $name 'select indexrelid::regclass from pg_index where not indisvalid') ]] || fail "an index of $name is invalid"
+      dump=$(on db1 "for f in /var/backups/temporal/*; do case \$f in *.partial) ;; *) pg_restore --list \$f 2>/dev/null ;; esac; done" | grep -c "dbname: $name\$" || true)
+    fi
     [[ $dump -ge 1 ]] || fail "no readable backup of $name on db1"
   done
 }
 
-refit_arguments() { arguments=(-i "$inventory" -i "$dir/inventory.ini" -e "to=$to" -e "soak=${SOAK:-20s}" -e "settle=${SETTLE:-5s}"); }
+refit_arguments() { # a name that no line of the playbook reads is refused: the soak stands in the upgrades alone
+  arguments=(-i "$inventory" -i "$dir/inventory.ini" -e "to=$to" -e "settle=${SETTLE:-5s}")
+  [[ $* != *upgrade* ]] || arguments+=(-e "soak=${SOAK:-20s}")
+}
 refit() { # VERB PLAYBOOK…
-  refit_arguments
+  refit_arguments "$@"
   echo "\$ refit $* ${arguments[*]}"; "$lab" run "$REFIT" "$@" "${arguments[@]}"
 }
+backup() { "$lab" run "$REFIT" run playbooks/temporal/backup.yml -i "$inventory" -i "$dir/inventory.ini"; }
 resume() { "$lab" run "$REFIT" resume; }
 upgrade() { refit run playbooks/temporal/upgrade.yml; }
 again() { # changes nothing: the same processes run, and nothing was written
@@ -151,7 +166,7 @@ unlock() {
   psql_here postgres "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'temporal_visibility' and query like '%access share mode%' and pid <> pg_backend_pid()" >/dev/null
   kill "$locked" 2>/dev/null || true
 }
-killed_in_schema() { refit_arguments; lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"; unlock; }
+killed_in_schema() { refit_arguments upgrade; lock; killed_when statement_waits "$REFIT" run playbooks/temporal/upgrade.yml "${arguments[@]}"; unlock; }
 killed_in_swap() { killed_when first_is_down "$REFIT" resume; }
 
 cut() { local host; for host in $servers db1; do on "$host" 'pkill -x sshd -P $(systemctl show -P MainPID ssh) || true'; done; } # every connection
@@ -270,6 +285,25 @@ case ${1:-hop} in
     part "refit run" upgrade
     part "refit run again" again
     finish ;;
+  mysql)
+    store=mysql to=1.31.5
+    begin
+    part "refit run" upgrade
+    part "refit run again" again
+    finish ;;
+  servers-down)
+    trap ended EXIT
+    part "tools" tools
+    part "builds" build
+    part "cluster at $from" fresh
+    part "refit run upgrade-down" refit run playbooks/temporal/upgrade-down.yml
+    part "what the cluster says" look
+    part "refit run backup" backup
+    to=$from
+    part "refit run rollback" refit run playbooks/temporal/rollback.yml
+    part "what the cluster says" look_at_servers
+    to=1.30.9
+    part "refit run preflight" refit run playbooks/temporal/preflight.yml ;;
   split)
     inventory=inventories/lab-split
     begin --split
@@ -278,7 +312,7 @@ case ${1:-hop} in
     finish ;;
   faults)
     begin
-    refit_arguments
+    refit_arguments upgrade
     part "schema stage: controller killed, resumed, connections cut, database restarted" faults_in_schema
     part "swap stage: the first server's machine reboots" fault_in_swap
     part "schemas compared" same_schema

@@ -6,7 +6,7 @@
 #                                 machine that makes backups; and at VERSION (1.29.7) three servers t1 … t3 with all roles, or with
 #                                 --split six: t1 matching, t2 t3 history, t4 t5 frontend, t6 worker. As somebody might have set them
 #                                 up by hand: plain files, a unit of systemd, an account `temporal`. Ends when all is well. S: postgres
-#                                 (default), mysql, or cassandra with visibility on PostgreSQL
+#                                 (default) or mysql
 # lab.sh status                   versions, shards and schemas, as the things themselves say
 # lab.sh run CMD…                 runs CMD where the machines can be reached, with what the playbooks read from the environment
 # lab.sh sql DATABASE SQL | tool VERSION STORE ARG… | exec HOST LINE | machine ARG… (hosts.sh) | config HOST VERSION | database stop|start | env
@@ -40,42 +40,33 @@ ip() { cat "$REFIT_LAB/hosts/$1/ip"; }
 
 store() { cat "$dir/store" 2>/dev/null || echo postgres; }
 server() { # KIND PORT: its KEY=VALUE lines become variables. What is unpacked once is shared with other labs
-  local line; while IFS= read -r line; do declare -g "$line"; done < <(REFIT_LAB=/var/tmp/refit-lab REFIT_LAB_CASSANDRA_NET=${REFIT_LAB_ADDRESS%.*} nsenter --net="/run/netns/$REFIT_LAB_NS" -- "$lab/$1.sh" start "$dir/$1" "$2" || echo FAILED=1)
+  local line; while IFS= read -r line; do declare -g "$line"; done < <(REFIT_LAB=/var/tmp/refit-lab nsenter --net="/run/netns/$REFIT_LAB_NS" -- "$lab/$1.sh" start "$dir/$1" "$2" || echo FAILED=1)
   [[ -z ${FAILED:-} ]] || exit 77
 }
-servers_of_data() { case $(store) in postgres) echo postgres ;; mysql) echo mysql ;; cassandra) echo cassandra postgres ;; esac; }
 databases_start() {
   case $(store) in
     postgres) server postgres 5432 ;;
-    mysql) server mysql 3306; TLS_NAME=$HOST ;;
-    cassandra) server cassandra 9042; CASSANDRA_HOST=$HOST CASSANDRA_CA=$CA; server postgres 5432 ;;
+    mysql) server mysql 3306 ;;
   esac
 }
-databases_stop() { local kind; for kind in $(servers_of_data); do REFIT_LAB=/var/tmp/refit-lab "$lab/$kind.sh" stop "$dir/$kind"; done; }
-query() { # DATABASE SQL; on Cassandra there is nothing to ask with
+databases_stop() { REFIT_LAB=/var/tmp/refit-lab "$lab/$(store).sh" stop "$dir/$(store)"; }
+query() { # DATABASE SQL
   case $(store) in
     mysql) "$BIN/mysql" --no-defaults -uroot -S "$SOCKET" -N -B -e "$2" "$1" ;;
     *) "$BIN/psql" -qXtA -h "$SOCKET_DIR" -p "$PORT" -U postgres -d "$1" -c "$2" ;;
   esac
 }
 tool() { # VERSION STORE(temporal, visibility) ARG…: upstream's own, with what reaches that database
-  local at=$builds/$1/bin side=$2; shift 2
-  case $(store)/$side in
-    cassandra/temporal) inside env CASSANDRA_USER=cassandra CASSANDRA_PASSWORD=cassandra "$at/temporal-cassandra-tool" --ep "$CASSANDRA_HOST" -p 9042 --tls --tls-ca-file "$CASSANDRA_CA" --tls-disable-host-verification -k temporal "$@" ;;
-    *) local plugin=postgres12 name=temporal; [[ $(store) != mysql ]] || plugin=mysql8
-      [[ $side = temporal ]] || name=temporal_visibility
-      inside env SQL_PASSWORD="$PASSWORD" "$at/temporal-sql-tool" --ep "$HOST" -p "$PORT" -u "$USER" --pl $plugin --tls --tls-ca-file "$CA" --tls-server-name "$HOST" --db $name "$@" ;;
-  esac
+  local at=$builds/$1/bin name=temporal plugin=postgres12; [[ $2 = temporal ]] || name=temporal_visibility
+  [[ $(store) != mysql ]] || plugin=mysql8
+  shift 2
+  inside env SQL_PASSWORD="$PASSWORD" "$at/temporal-sql-tool" --ep "$HOST" -p "$PORT" -u "$USER" --pl $plugin --tls --tls-ca-file "$CA" --tls-server-name "$HOST" --db $name "$@"
 }
-schema_of() { # STORE: as upstream's embedded schemas are called
-  case $(store)/$1 in cassandra/temporal) echo cassandra/temporal ;; mysql/*) echo "mysql/v8/$1" ;; *) echo "postgresql/v12/$1" ;; esac
-}
+schema_of() { if [[ $(store) = mysql ]]; then echo "mysql/v8/$1"; else echo "postgresql/v12/$1"; fi; } # as upstream's embedded schemas are called
 databases() { # VERSION
-  local side create; [[ ! -e $dir/databases ]] || return 0
+  local side; [[ ! -e $dir/databases ]] || return 0
   for side in temporal visibility; do
-    create=create-database; [[ $(store)/$side != cassandra/temporal ]] || create="create -k temporal --rf 1"
-    # shellcheck disable=SC2086
-    { tool "$1" $side $create && tool "$1" $side setup-schema -v 0.0 && tool "$1" $side update-schema -s "$(schema_of $side)"; } >"$dir/schema-$side.log" 2>&1 ||
+    { tool "$1" $side create-database && tool "$1" $side setup-schema -v 0.0 && tool "$1" $side update-schema -s "$(schema_of $side)"; } >"$dir/schema-$side.log" 2>&1 ||
       { tail -n 3 "$dir/schema-$side.log" >&2; die "the schema of $side cannot be set up"; }
   done
   touch "$dir/databases"
@@ -120,14 +111,14 @@ well() { # every frontend answers, and the history hosts own all shards, none of
 
 db_sees() { [[ $(store) != mysql ]] || echo /var/tmp/refit-lab/mysql8-server; } # where its clients are
 up() {
-  local version=1.29.7 wanted=all store=postgres host kind
+  local version=1.29.7 wanted=all store=postgres host
   while (($#)); do case $1 in --split) wanted=split ;; --store) store=$2; shift ;; *) version=$1 ;; esac; shift; done
   [[ $EUID = 0 ]] || skip "not root"
   "$here/build.sh" "$version" >/dev/null
   command -v curl >/dev/null || skip "no curl"
   if [[ -d $REFIT_LAB/hosts && $(layout)/$(store) != "$wanted/$store" ]]; then die "a lab with another layout is up; lab.sh down"; fi
   mkdir -p "$dir"; chmod 755 "$dir"; echo "$wanted" >"$dir/layout"; echo "$store" >"$dir/store"
-  for kind in $(servers_of_data); do REFIT_LAB=/var/tmp/refit-lab "$lab/$kind.sh" install; done # inside there is no way to a mirror
+  REFIT_LAB=/var/tmp/refit-lab "$lab/$store.sh" install # inside there is no way to a mirror
   machine up "$(servers | wc -w)" t
   REFIT_LAB_PACKAGES=postgresql-client REFIT_LAB_BIND=$(db_sees) machine up 1 db
   databases_start; databases "$version"; inventory
@@ -150,7 +141,6 @@ status() {
       [[ " $(roles "$host") " != *" frontend "* ]] || echo " version=$(version_of "$host" || true)")$([[ " $(roles "$host") " != *" history "* ]] || echo " shards=$(shards_of "$host" || true)")"
   done
   for name in temporal temporal_visibility; do
-    [[ $(store)/$name != cassandra/temporal ]] || continue
     echo "$name schema=$(query "$name" 'select curr_version from schema_version')"
   done
 }
