@@ -2,6 +2,7 @@
 
 mod error;
 mod postgres;
+mod reach;
 mod settings;
 
 #[cfg(test)]
@@ -9,8 +10,9 @@ pub(crate) mod lab;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use crate::tls::Tls;
+pub(crate) use crate::tls::Verify;
 pub(crate) use error::DatabaseError;
 pub(crate) use postgres::Session;
-#[cfg(test)]
-pub(crate) use settings::Tls;
-pub(crate) use settings::{Database, Engine, Verify};
+pub(crate) use settings::{Database, Engine};

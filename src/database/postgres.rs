@@ -1,5 +1,6 @@
 //! Sessions with PostgreSQL.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
@@ -43,6 +44,10 @@ impl Session {
                 Verify::Full => PgSslMode::VerifyFull,
             })
             .disable_statement_logging();
+        // `.s.PGSQL.PORT` is looked for in a folder.
+        if let Some(folder) = database.socket().and_then(Path::parent) {
+            options = options.socket(folder);
+        }
         if let Some(ca) = &database.tls.ca {
             options = options.ssl_root_cert(ca);
         }
@@ -52,6 +57,13 @@ impl Session {
         let connection = match tokio::time::timeout(CONNECT, options.connect()).await {
             Ok(connection) => connection.map_err(|e| DatabaseError::connect(database, &e))?,
             Err(_) => {
+                if let Some(words) = database.trouble() {
+                    return Err(DatabaseError::Unreachable {
+                        label: database.label.clone(),
+                        host: database.place(),
+                        words,
+                    });
+                }
                 return Err(DatabaseError::Timeout {
                     label: database.label.clone(),
                     host: database.place(),

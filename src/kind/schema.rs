@@ -7,7 +7,8 @@
 //! `to` are applied, in their order. `schema_version` and `schema_update_history` are kept as Temporal's own tools keep them;
 //! where they are missing from an empty database they are made first. Statements begin with CREATE, ALTER, INSERT, DROP or DO.
 //!
-//! PostgreSQL is reached from the controller. The statements of a version share one transaction with its record, as far as
+//! PostgreSQL is reached from the controller, or through the ssh of a host (`via` of the database: a host, or a group,
+//! which means its first host); TLS verifies `host` of the database either way. The statements of a version share one transaction with its record, as far as
 //! a transaction can hold them; `CONCURRENTLY` stands alone, is looked up afterwards, and an index that is invalid is
 //! dropped and built again. A lock that cannot be had is tried again, with whoever is in the way shown. After a crash the
 //! database says what is done. A standby, a user that only reads and a pooler of transactions are refused, and so are the
@@ -48,6 +49,7 @@ use super::{
     Verdict, list,
 };
 use crate::database::{Database, Engine};
+use crate::id::HostName;
 use crate::schema;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -126,6 +128,12 @@ pub(super) fn named(
 
 mod tool;
 
+/// `via` of the database.
+fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
+    let database = database(params, context).ok().flatten();
+    database.and_then(|database| database.via.clone()).into_iter().collect()
+}
+
 struct Update {
     database: Arc<Database>,
     dir: PathBuf,
@@ -175,7 +183,7 @@ impl DriveAction for Update {
         Box::pin(async move {
             if self.database.engine == Engine::Postgres {
                 // Whether it worked shows in what `settle` finds.
-                let _ = schema::cancel(&self.database, host.tag()).await;
+                let _ = schema::cancel(&self.database, host.tag(), host.reading()).await;
             }
         })
     }
@@ -207,6 +215,10 @@ impl Kind for Schema {
 
     fn one_writer(&self, params: &Params) -> bool {
         params.has("tool")
+    }
+
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+        ways(params, context)
     }
 
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
@@ -363,6 +375,10 @@ impl Kind for Status {
         &["server", "version", "history", "pending"]
     }
 
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+        ways(params, context)
+    }
+
     fn reads_only(&self) -> bool {
         true
     }
@@ -412,6 +428,8 @@ mod tests {
                 cert: None,
                 key: None,
             },
+            via: None,
+            tunnel: None,
             path: "/var/lib/app.db".into(),
         };
         place.databases.insert("main".into(), Arc::new(database));

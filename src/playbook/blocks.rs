@@ -145,7 +145,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
     };
     // A list of nodes, which `Database::decode` looks at.
     let nodes = engine == Some("cassandra") && fields.node("host").is_some_and(|host| host.as_seq().is_some());
-    for key in ["host", "name", "user", "path"] {
+    for key in ["host", "name", "user", "path", "via"] {
         if !(nodes && key == "host") {
             fields.get(key, decode::text, &mut loader.found);
         }
@@ -166,12 +166,6 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         && !is_template(tls)
     {
         check_tls(loader, tls);
-    }
-    if let Some((via, _)) = fields.entry("via") {
-        loader.found.push(
-            Diagnostic::error(&via.span, "`via` of a database is known, not built yet")
-                .help("the controller must reach the database itself"),
-        );
     }
     let needed: &[&'static str] = match engine {
         Some("postgres") => &["host", "name", "user"],

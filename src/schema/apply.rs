@@ -7,7 +7,7 @@ use serde_json::json;
 use super::layout::Layout;
 use super::plan::State;
 use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
-use crate::database::{Database, Engine, Session};
+use crate::database::{Database, DatabaseError, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Fact, Failure, Reading};
 
@@ -50,7 +50,7 @@ pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, S
 pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> Result<Status, SchemaError> {
     let (state, server) = match database.engine {
         Engine::Postgres => {
-            let mut session = Session::open(database, "refit: status").await?;
+            let mut session = Session::open(&reached(database, host).await?, "refit: status").await?;
             let server = format!("PostgreSQL {}", session.server().await?.version);
             let state = postgres::read(&mut session, database).await?;
             session.close().await;
@@ -79,7 +79,7 @@ pub(crate) async fn plan(
     let layout = Layout::read(dir, database.engine)?;
     match database.engine {
         Engine::Postgres => {
-            let mut session = Session::open(database, "refit: plan").await?;
+            let mut session = Session::open(&reached(database, host).await?, "refit: plan").await?;
             session.refuse_unfit().await?;
             let state = postgres::read(&mut session, database).await?;
             let mut plan = Plan::compute(database, &layout, &expected(database, host, &state), to)?;
@@ -124,18 +124,43 @@ pub(crate) async fn apply(
     to: Option<&str>,
     host: &dyn Changing,
 ) -> Result<Done, Failure> {
-    let layout = Layout::read(dir, database.engine)?;
     let mut journal = host.segments();
+    let outcome = carry_out(database, dir, to, host, &mut journal).await;
+    outcome.map_err(|error| unknown_if_away(database, &journal, error))
+}
+
+/// What was sent may be done or not, and the database does not come back to say.
+fn unknown_if_away(database: &Database, journal: &[Segment], error: SchemaError) -> Failure {
+    use DatabaseError::{Lost, Timeout, Unreachable};
+    match (&error, journal.last()) {
+        (SchemaError::Database(Lost { .. } | Unreachable { .. } | Timeout { .. }), Some(last)) => {
+            let what = format!(
+                "what became of {} is not known, for it cannot be asked: {error}",
+                last.name
+            );
+            let label = database.label.clone();
+            SchemaError::Unknown { label, what }.into()
+        }
+        _ => error.into(),
+    }
+}
+
+async fn carry_out(
+    database: &Database,
+    dir: &Path,
+    to: Option<&str>,
+    host: &dyn Changing,
+    journal: &mut Vec<Segment>,
+) -> Result<Done, SchemaError> {
+    let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => postgres::apply(database, &layout, to, host, &mut journal).await?,
-        Engine::Sqlite => sqlite::apply(database, &layout, to, host, &mut journal).await?,
-        Engine::Cassandra => return Err(tool_only(database).into()),
+        Engine::Postgres => postgres::apply(database, &layout, to, host, journal).await?,
+        Engine::Sqlite => sqlite::apply(database, &layout, to, host, journal).await?,
+        Engine::Cassandra => return Err(tool_only(database)),
     }
     let reached = match database.engine {
         Engine::Postgres => {
-            let mut session = Session::open(database, "refit: verify")
-                .await
-                .map_err(SchemaError::from)?;
+            let mut session = postgres::patiently(database, "refit: verify", host).await?;
             let state = postgres::read(&mut session, database).await?;
             session.close().await;
             state
@@ -145,12 +170,15 @@ pub(crate) async fn apply(
     };
     let target = Plan::compute(database, &layout, &reached, to)?;
     if !target.done() {
-        return Err(Failure::new(format!(
-            "database {}: everything was applied, and yet it says {}, not {}",
-            database.label, target.from, target.to
-        )));
+        return Err(SchemaError::Failed {
+            label: database.label.clone(),
+            what: format!(
+                "everything was applied, and yet it says {}, not {}",
+                target.from, target.to
+            ),
+        });
     }
-    Ok(done(&layout, &reached, database, &journal)?)
+    done(&layout, &reached, database, journal)
 }
 
 /// After a crash: waits for what still runs, then says whether the target is reached. `Ok(None)`: it is not, and
@@ -163,7 +191,9 @@ pub(crate) async fn settle(
 ) -> Result<Option<Done>, Failure> {
     let layout = Layout::read(dir, database.engine)?;
     let state = match database.engine {
-        Engine::Postgres => postgres::settled(database, host).await?,
+        Engine::Postgres => postgres::settled(database, host)
+            .await
+            .map_err(|error| unknown_if_away(database, &host.segments(), error))?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
         Engine::Cassandra => return Err(tool_only(database).into()),
     };
@@ -198,6 +228,18 @@ fn done(layout: &Layout, state: &State, database: &Database, journal: &[Segment]
             false => Some(format!("{from} to {to}")),
         },
     })
+}
+
+/// With a tunnel where the database needs one.
+async fn reached(database: &Database, host: Option<&dyn Reading>) -> Result<Database, SchemaError> {
+    match (host, &database.via) {
+        (Some(host), _) => Ok(database.reached(host).await?),
+        (None, None) => Ok(database.clone()),
+        (None, Some(via)) => Err(SchemaError::Unfit {
+            label: database.label.clone(),
+            what: format!("it is reached through {via}, and there is no run that could go there"),
+        }),
+    }
 }
 
 fn on_host<'a>(database: &Database, host: Option<&'a dyn Reading>) -> Result<&'a dyn Reading, SchemaError> {

@@ -9,7 +9,7 @@ use super::statement::{Look, Place};
 use super::{Plan, SchemaError};
 use crate::database::{Database, DatabaseError, Session};
 use crate::event::{Segment, SegmentState};
-use crate::job::Changing;
+use crate::job::{Changing, Reading, patience};
 
 /// Refit's own advisory lock in each database: `RFIT`, 1.
 const LOCK: (i32, i32) = (0x5246_4954, 1);
@@ -119,8 +119,8 @@ pub(super) async fn settled(database: &Database, host: &dyn Changing) -> Result<
 }
 
 /// Ends what runs in the database for a unit; the number of sessions that were told.
-pub(crate) async fn cancel(database: &Database, tag: &str) -> Result<usize, SchemaError> {
-    let mut watch = Session::open(database, "refit: cancel").await?;
+pub(crate) async fn cancel(database: &Database, tag: &str, host: &dyn Reading) -> Result<usize, SchemaError> {
+    let mut watch = Session::open(&database.reached(host).await?, "refit: cancel").await?;
     let told = watch
         .rows(
             "SELECT pg_cancel_backend(pid)::text FROM pg_stat_activity
@@ -132,16 +132,21 @@ pub(crate) async fn cancel(database: &Database, tag: &str) -> Result<usize, Sche
     Ok(told.len())
 }
 
-/// Opens a session, and waits for a server that is away for a while.
-async fn patiently(database: &Database, tag: &str, host: &dyn Changing) -> Result<Session, SchemaError> {
+/// Opens a session, and waits for a server, or the way to it, that is away for a while.
+pub(super) async fn patiently(database: &Database, tag: &str, host: &dyn Changing) -> Result<Session, SchemaError> {
     let began = Instant::now();
+    let away = patience(AWAY);
     loop {
-        match Session::open(database, tag).await {
+        let opened = match database.reached(host.reading()).await {
+            Ok(database) => Session::open(&database, tag).await,
+            Err(e) => Err(e),
+        };
+        match opened {
             Ok(session) => return Ok(session),
             Err(
                 e @ (DatabaseError::Unreachable { .. } | DatabaseError::Timeout { .. } | DatabaseError::Lost { .. }),
-            ) if began.elapsed() < AWAY => {
-                let left = AWAY.saturating_sub(began.elapsed()).as_secs();
+            ) if began.elapsed() < away => {
+                let left = away.saturating_sub(began.elapsed()).as_secs();
                 rest(
                     host,
                     &format!("waits for the database, {left} s left: {e}"),

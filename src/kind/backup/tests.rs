@@ -165,6 +165,8 @@ fn sqlite(path: &str) -> Database {
             cert: None,
             key: None,
         },
+        via: None,
+        tunnel: None,
         path: path.into(),
     }
 }
