@@ -21,6 +21,7 @@ show "postgresql: one hop, disturbed in the schema and the swap stage" "$here/ho
 show "postgresql: one hop, killed twice" "$here/hop.sh" killed
 show "postgresql: one hop, roles split" "$here/hop.sh" split
 show "postgresql: one hop by hand" "$here/hop.sh" by-hand
+show "cassandra: the schema by Temporal's own tool, snapshots, one node and two" "$here/../cassandra-test.sh"
 "$here/hop.sh" down
 printf '\n── all\n'; printf '%s\n' "${done[@]}"
 exit $failed
