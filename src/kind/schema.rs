@@ -126,13 +126,13 @@ pub(super) fn named(
     })
 }
 
+mod tool;
+
 /// `via` of the database.
 fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
     let database = database(params, context).ok().flatten();
     database.and_then(|database| database.via.clone()).into_iter().collect()
 }
-
-mod tool;
 
 struct Update {
     database: Arc<Database>,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, json};
 
-use super::super::{BoxFuture, Changing, Context, Done, DriveAction, Failure, Params, Reading, Verdict, process, sh};
+use super::super::{
+    BoxFuture, Changing, Context, Decision, Done, DriveAction, Failure, Params, Reading, Verdict, process, sh,
+};
 use crate::database::{Database, Engine};
 use crate::schema;
 use crate::schema::tool::{Place, Request, Tool, lint_database, lint_options, lint_place};
@@ -131,6 +133,14 @@ impl DriveAction for ByTool {
 
     fn settle<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Option<Done>, Failure>> {
         Box::pin(self.tool.settle(host))
+    }
+
+    fn decides(&self) -> bool {
+        true
+    }
+
+    fn decide<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Option<Decision>, Failure>> {
+        Box::pin(async move { Ok(Some(self.tool.outlook(host).await?.decision())) })
     }
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {

@@ -3,11 +3,11 @@
 use super::super::plan::State;
 use super::super::{SchemaError, Version, postgres};
 use crate::database::{Database, Engine, Session};
-use crate::job::Changing;
+use crate::job::{Changing, Reading};
 
 /// The version that the database says.
-pub(super) async fn version(database: &Database) -> Result<Version, SchemaError> {
-    let mut session = Session::open(database, "refit: status").await?;
+pub(super) async fn version(database: &Database, host: &dyn Reading) -> Result<Version, SchemaError> {
+    let mut session = Session::open(&database.reached(host).await?, "refit: status").await?;
     session.refuse_unfit().await?;
     let state = postgres::read(&mut session, database).await;
     session.close().await;
@@ -43,8 +43,8 @@ impl Held {
     }
 
     /// What makes a version that is recorded unfit for use.
-    pub(super) async fn doubts(&self, database: &Database) -> Result<Option<String>, SchemaError> {
-        let mut session = Session::open(database, "refit: verify").await?;
+    pub(super) async fn doubts(&self, database: &Database, host: &dyn Reading) -> Result<Option<String>, SchemaError> {
+        let mut session = Session::open(&database.reached(host).await?, "refit: verify").await?;
         let invalid = postgres::invalid_indexes(&mut session).await;
         session.close().await;
         let invalid = invalid?;

@@ -25,7 +25,7 @@ use log::Log;
 use super::{SchemaError, Version};
 use crate::database::{Database, Engine};
 use crate::event::{Segment, SegmentState};
-use crate::job::{Changing, Done, Failure, Job, Output, Probe, Reading};
+use crate::job::{Changing, Decision, Done, Failure, Job, Output, Probe, Reading};
 
 const FUNCTIONS: &str = include_str!("tool.sh");
 
@@ -124,6 +124,18 @@ impl Outlook {
     pub(crate) fn done(&self) -> bool {
         self.from.as_ref() == Some(&self.to) && self.missing.is_none()
     }
+
+    pub(crate) fn decision(&self) -> Decision {
+        Decision {
+            about: format!("database {}", self.label),
+            from: self.from.as_ref().map(Version::to_string),
+            to: self.to.to_string(),
+            changes: !self.done(),
+            versions: Vec::new(),
+            statements: 0,
+            cautions: Vec::new(),
+        }
+    }
 }
 
 impl std::fmt::Display for Outlook {
@@ -180,7 +192,7 @@ impl Tool {
                 return Ok(Outlook {
                     from: match plugin {
                         Plugin::Cassandra => None,
-                        _ => Some(ledger::version(&self.asked.database).await?),
+                        _ => Some(ledger::version(&self.asked.database, host).await?),
                     },
                     to,
                     by: plugin.program().to_owned(),
@@ -259,7 +271,7 @@ impl Tool {
                 self.failed(format!("{} cannot read its schema version: {trouble}{help}", self.asked.program))
             })?;
         if plugin != Plugin::Cassandra {
-            let says = ledger::version(&self.asked.database).await?;
+            let says = ledger::version(&self.asked.database, host).await?;
             if says != finds {
                 return Err(self.unfit(format!(
                     "the tool on the host finds version {finds} and the controller {says}: `{}` is another server there than here",
@@ -553,7 +565,7 @@ impl Tool {
                 .into());
         }
         if let Some(held) = held
-            && let Some(doubt) = held.doubts(&self.asked.database).await?
+            && let Some(doubt) = held.doubts(&self.asked.database, host.reading()).await?
         {
             return Err(self
                 .failed(format!("its schema is at {now}, but {doubt}; log: {kept}"))

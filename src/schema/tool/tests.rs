@@ -21,6 +21,8 @@ fn database(engine: Engine, verify: Verify) -> Database {
             cert: None,
             key: None,
         },
+        via: None,
+        tunnel: None,
         path: String::new(),
     }
 }
