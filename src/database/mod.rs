@@ -1,16 +1,20 @@
 //! Databases that a playbook names: settings, TLS, sessions, and what goes wrong with them in clear words.
 
 mod error;
+mod mysql;
 mod postgres;
+mod session;
 mod settings;
 
 #[cfg(test)]
 pub(crate) mod lab;
 #[cfg(test)]
+pub(crate) mod mysql_lab;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use error::DatabaseError;
-pub(crate) use postgres::Session;
+pub(crate) use session::{Product, Server, Session};
 #[cfg(test)]
 pub(crate) use settings::Tls;
 pub(crate) use settings::{Database, Engine, Verify};

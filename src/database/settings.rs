@@ -13,7 +13,8 @@ pub(crate) struct Database {
     /// The playbook's name for it.
     pub(crate) label: String,
     pub(crate) engine: Engine,
-    /// PostgreSQL: where it listens; also the name that TLS verifies. A path is the folder of a unix socket.
+    /// PostgreSQL and MySQL: where it listens; also the name that TLS verifies. A path is a unix socket: its folder for
+    /// PostgreSQL, the socket itself for MySQL.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// The database's own name, which is also the `db_name` of `schema_version`. SQLite: may be empty, and then the
@@ -29,6 +30,8 @@ pub(crate) struct Database {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Postgres,
+    /// MySQL or MariaDB; which of the two, the server says.
+    Mysql,
     Sqlite,
 }
 
@@ -36,6 +39,7 @@ impl Engine {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Engine::Postgres => "postgres",
+            Engine::Mysql => "mysql",
             Engine::Sqlite => "sqlite",
         }
     }
@@ -63,6 +67,8 @@ const KEYS: [&str; 9] = [
     "engine", "host", "port", "name", "user", "password", "tls", "via", "path",
 ];
 
+const ENGINES: &str = "postgres, mysql or sqlite";
+
 impl Database {
     /// Decodes an entry. `node` is the entry as written, for places; `value` is what it renders to. `password` is the
     /// resolved secret; None while there is none yet (lint). `folder` is where relative PEM files start from.
@@ -86,12 +92,12 @@ impl Database {
         }
     }
 
-    /// `HOST:PORT`, the socket's folder, or the file.
+    /// `HOST:PORT`, the path of the unix socket, or the file.
     pub(crate) fn place(&self) -> String {
         match self.engine {
             Engine::Sqlite => self.path.clone(),
-            Engine::Postgres if self.host.starts_with('/') => self.host.clone(),
-            Engine::Postgres => format!("{}:{}", self.host, self.port),
+            Engine::Postgres | Engine::Mysql if self.host.starts_with('/') => self.host.clone(),
+            Engine::Postgres | Engine::Mysql => format!("{}:{}", self.host, self.port),
         }
     }
 }
@@ -128,18 +134,19 @@ impl Entry<'_> {
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
             Some("sqlite") => Engine::Sqlite,
-            Some(word @ ("mysql" | "mariadb" | "cassandra")) => {
+            Some("mysql" | "mariadb") => Engine::Mysql,
+            Some(word @ "cassandra") => {
                 let message = format!("engine `{word}` is known, not built yet");
                 self.wrong(&self.key("engine"), message);
                 return None;
             }
             Some(word) => {
                 let error = Diagnostic::error(&self.key("engine"), format!("unknown engine `{word}`"));
-                self.found.push(error.help("postgres or sqlite"));
+                self.found.push(error.help(ENGINES));
                 return None;
             }
             None => {
-                self.missing("engine", "postgres or sqlite");
+                self.missing("engine", ENGINES);
                 return None;
             }
         };
@@ -160,7 +167,7 @@ impl Entry<'_> {
             path: String::new(),
         };
         let foreign: &[&str] = match engine {
-            Engine::Postgres => &["path"],
+            Engine::Postgres | Engine::Mysql => &["path"],
             Engine::Sqlite => &["host", "port", "user", "password", "tls"],
         };
         for key in foreign.iter().filter(|key| map.contains_key(**key)) {
@@ -177,9 +184,9 @@ impl Entry<'_> {
                     );
                 }
             }
-            Engine::Postgres => {
+            Engine::Postgres | Engine::Mysql => {
                 database.host = self.required("host", "where it listens");
-                database.port = self.port();
+                database.port = self.port(if engine == Engine::Mysql { 3306 } else { 5432 });
                 database.user = self.required("user", "the account that logs in");
                 if database.name.is_empty() {
                     self.missing("name", "the database's own name");
@@ -244,13 +251,13 @@ impl Entry<'_> {
         }
     }
 
-    fn port(&mut self) -> u16 {
-        let Some(text) = self.text("port") else { return 5432 };
+    fn port(&mut self, usual: u16) -> u16 {
+        let Some(text) = self.text("port") else { return usual };
         match text.parse() {
             Ok(port) if port > 0 => port,
             _ => {
                 self.wrong(&self.key("port"), format!("`{text}` is no port"));
-                5432
+                usual
             }
         }
     }

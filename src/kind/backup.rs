@@ -261,6 +261,7 @@ fn source(database: &Database, at: &Span) -> Result<Source, Diagnostics> {
         Engine::Sqlite => Source::Sqlite {
             path: quoted(&database.path)?,
         },
+        Engine::Mysql => todo!(),
         Engine::Postgres => {
             let mut environment = IndexMap::new();
             let mut set = |name: &str, value: &str| environment.insert(name.to_owned(), value.to_owned());

@@ -95,10 +95,8 @@ impl DriveAction for Update {
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if self.database.engine == crate::database::Engine::Postgres {
-                // Whether it worked shows in what `settle` finds.
-                let _ = schema::cancel(&self.database, host.tag()).await;
-            }
+            // Whether it worked shows in what `settle` finds.
+            let _ = schema::cancel(&self.database, host.tag()).await;
         })
     }
 }

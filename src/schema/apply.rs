@@ -1,4 +1,4 @@
-//! The four things that can be asked: status, plan, apply, settle, for either engine.
+//! The four things that can be asked: status, plan, apply, settle, for every engine.
 
 use std::path::Path;
 
@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::layout::Layout;
 use super::plan::State;
-use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
+use super::executor::{self, Dialect};
+use super::mysql::Mysql;
+use super::postgres::Postgres;
+use super::{Plan, SchemaError, Status, Version, sqlite};
 use crate::database::{Database, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Failure, Reading};
@@ -38,14 +41,14 @@ pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, S
 /// What a database is at. A SQLite database needs the host that holds it.
 pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> Result<Status, SchemaError> {
     let (state, server) = match database.engine {
-        Engine::Postgres => {
+        Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
+        Engine::Postgres | Engine::Mysql => {
             let mut session = Session::open(database, "refit: status").await?;
-            let server = format!("PostgreSQL {}", session.server().await?.version);
-            let state = postgres::read(&mut session, database).await?;
+            let server = session.server().await?.to_string();
+            let state = read(&mut session, database).await?;
             session.close().await;
             (state, server)
         }
-        Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
     };
     Ok(Status {
         label: database.label.clone(),
@@ -54,6 +57,13 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
         version: state.current(database)?,
         history: state.history,
     })
+}
+
+async fn read(session: &mut Session, database: &Database) -> Result<State, SchemaError> {
+    match database.engine {
+        Engine::Mysql => Mysql::read(session, database).await,
+        Engine::Postgres | Engine::Sqlite => Postgres::read(session, database).await,
+    }
 }
 
 /// What would be done. `to` None: the newest version of the directory.
@@ -65,21 +75,37 @@ pub(crate) async fn plan(
 ) -> Result<Plan, SchemaError> {
     let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => {
-            let mut session = Session::open(database, "refit: plan").await?;
-            session.refuse_unfit().await?;
-            let state = postgres::read(&mut session, database).await?;
-            let mut plan = Plan::compute(database, &layout, &state, to)?;
-            let sizes = postgres::sizes(&mut session, &plan.touched(&state)).await?;
-            plan.notes.extend(sizes);
-            session.close().await;
-            Ok(plan)
-        }
+        Engine::Postgres => server_plan::<Postgres>(database, &layout, to).await,
+        Engine::Mysql => server_plan::<Mysql>(database, &layout, to).await,
         Engine::Sqlite => {
             let state = sqlite::read(database, on_host(database, host)?).await?;
             Plan::compute(database, &layout, &state, to)
         }
     }
+}
+
+async fn server_plan<D: Dialect>(database: &Database, layout: &Layout, to: Option<&str>) -> Result<Plan, SchemaError> {
+    let mut session = Session::open(database, "refit: plan").await?;
+    session.refuse_unfit().await?;
+    let (mut plan, state) = executor::plan::<D>(&mut session, database, layout, to, &[]).await?;
+    let sizes = D::sizes(&mut session, &plan, &state).await?;
+    plan.notes.extend(sizes);
+    session.close().await;
+    Ok(plan)
+}
+
+/// Ends what runs in a database for a unit; the number of sessions that were told. Nothing of SQLite runs by itself.
+pub(crate) async fn cancel(database: &Database, tag: &str) -> Result<usize, SchemaError> {
+    if database.engine == Engine::Sqlite {
+        return Ok(0);
+    }
+    let mut watch = Session::open(database, "refit: cancel").await?;
+    let told = match database.engine {
+        Engine::Mysql => Mysql::cancel(&mut watch, tag).await?,
+        Engine::Postgres | Engine::Sqlite => Postgres::cancel(&mut watch, tag).await?,
+    };
+    watch.close().await;
+    Ok(told)
 }
 
 /// Brings a database to a version, going on where an earlier attempt stopped.
@@ -92,15 +118,16 @@ pub(crate) async fn apply(
     let layout = Layout::read(dir, database.engine)?;
     let mut journal = host.segments();
     match database.engine {
-        Engine::Postgres => postgres::apply(database, &layout, to, host, &mut journal).await?,
+        Engine::Postgres => executor::apply::<Postgres>(database, &layout, to, host, &mut journal).await?,
+        Engine::Mysql => executor::apply::<Mysql>(database, &layout, to, host, &mut journal).await?,
         Engine::Sqlite => sqlite::apply(database, &layout, to, host, &mut journal).await?,
     }
     let reached = match database.engine {
-        Engine::Postgres => {
+        Engine::Postgres | Engine::Mysql => {
             let mut session = Session::open(database, "refit: verify")
                 .await
                 .map_err(SchemaError::from)?;
-            let state = postgres::read(&mut session, database).await?;
+            let state = read(&mut session, database).await?;
             session.close().await;
             state
         }
@@ -126,7 +153,8 @@ pub(crate) async fn settle(
 ) -> Result<Option<Done>, Failure> {
     let layout = Layout::read(dir, database.engine)?;
     let state = match database.engine {
-        Engine::Postgres => postgres::settled(database, host).await?,
+        Engine::Postgres => executor::settled::<Postgres>(database, host).await?,
+        Engine::Mysql => executor::settled::<Mysql>(database, host).await?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
     };
     match Plan::compute(database, &layout, &state, to)?.done() {

@@ -7,20 +7,26 @@
 //! `schema_update_history` are kept exactly as Temporal's own tools keep them; nothing else is added to a database.
 
 mod apply;
+mod effects;
 mod error;
+mod executor;
+mod image;
 mod layout;
+mod mysql;
 mod plan;
 mod postgres;
+mod record;
 mod split;
 mod sqlite;
 mod statement;
 mod version;
 
 #[cfg(test)]
+mod mysql_tests;
+#[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{apply, lint, plan, settle, status};
+pub(crate) use apply::{apply, cancel, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
-pub(crate) use postgres::cancel;
 pub(crate) use version::Version;
