@@ -126,7 +126,7 @@ impl MysqlLab {
 
     /// Makes a database, as Temporal's tool makes it, and returns how the socket reaches it.
     pub(crate) fn create(&self, name: &str) -> Database {
-        self.sql("mysql", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+        self.sql("mysql", &format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4"));
         Database {
             label: "main".into(),
             engine: Engine::Mysql,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::image::{Column, Def, Effect, Expression, Index, IndexPart, Key};
+use super::image::{PRIMARY, Column, Def, Effect, Expression, Index, IndexPart, Key};
 use super::split::{Token, TokenKind, tokens};
 use super::statement::Words;
 use crate::database::Engine;
@@ -74,18 +74,15 @@ fn create_table(mut words: Words<'_>) -> Option<Vec<Effect>> {
         let kinds = ["PRIMARY", "KEY", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK"];
         item.first().is_some_and(|first| kinds.iter().any(|kind| first.is(kind)))
     };
-    let mut primary = BTreeSet::new();
     for item in items.iter().filter(|item| item.first().is_some_and(|t| t.is("PRIMARY"))) {
-        let columns = item.iter().skip(2).filter(|t| t.kind != TokenKind::Sign);
-        primary.extend(columns.map(name_of));
+        let mut words = Words(item.get(2..)?);
+        using(&mut words);
+        let primary = index(true, false, &mut words)?;
+        made.push(Effect::Make(Key::Index(table.clone(), PRIMARY.into()), primary));
     }
     for item in items.iter().filter(|item| !keyword(item)) {
         let (name, rest) = item.split_first()?;
-        let name = name_of(name);
-        let mut column = column(rest)?;
-        if primary.contains(&name) {
-            column.nullable = Some(false);
-        }
+        let (name, column) = (name_of(name), column(rest)?);
         made.push(Effect::Make(Key::Column(table.clone(), name), Def::Column(column)));
     }
     Some(made)

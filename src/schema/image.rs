@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::statement::Statement;
 
+/// The name of a primary key's index.
+pub(super) const PRIMARY: &str = "primary";
+
 /// Something that a catalogue has or has not. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
@@ -164,7 +167,7 @@ impl Image {
         for effect in effects {
             match effect {
                 Effect::Make(key, def) | Effect::Change(key, def) => {
-                    self.0.insert(key.clone(), Some(def.clone()));
+                    self.0.insert(key.clone(), Some(self.settled(key, def)));
                 }
                 Effect::Default(key, default) => {
                     if let Some(Some(Def::Column(column))) = self.0.get_mut(key) {
@@ -184,6 +187,20 @@ impl Image {
                 }
             }
         }
+    }
+
+    /// A column of the primary key takes no NULL, whatever its definition leaves out.
+    fn settled(&self, key: &Key, def: &Def) -> Def {
+        let mut def = def.clone();
+        if let (Key::Column(table, name), Def::Column(column)) = (key, &mut def) {
+            let primary = self.0.get(&Key::Index(table.clone(), PRIMARY.into()));
+            if let Some(Some(Def::Index(index))) = primary
+                && index.parts.iter().any(|part| part.what.as_ref() == Ok(name))
+            {
+                column.nullable = Some(false);
+            }
+        }
+        def
     }
 
     /// What the statements need to find, where nothing is known of it.
