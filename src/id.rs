@@ -69,6 +69,7 @@ pub(crate) enum Phase {
     Step,
     Guard,
     Rollback,
+    Undo,
     Finally,
 }
 
@@ -94,6 +95,7 @@ impl fmt::Display for Unit {
             Phase::Step | Phase::Probe | Phase::Finally => f.write_str("/")?,
             Phase::Guard => f.write_str("/guard:")?,
             Phase::Rollback => f.write_str("/rollback:")?,
+            Phase::Undo => f.write_str("/undo:")?,
         }
         f.write_str(&self.step)?;
         if let Some(item) = self.item {

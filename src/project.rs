@@ -1,4 +1,4 @@
-//! refit.yml: default inventory, journal, environments. There is no other global configuration.
+//! refit.yml: default inventory, journal, release catalog, environments. There is no other global configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ pub(crate) struct Project {
     /// What `-i` would be given; taken where no `-i` is.
     pub(crate) inventory: Vec<String>,
     pub(crate) journal: Option<PathBuf>,
+    /// A release catalog of the team's, over the shipped one.
+    pub(crate) catalog: Option<PathBuf>,
     pub(crate) environments: IndexMap<String, Environment>,
 }
 
@@ -51,6 +53,7 @@ impl Project {
         let mut project = Project {
             inventory: Vec::new(),
             journal: None,
+            catalog: None,
             environments: IndexMap::new(),
         };
         if !matches!(root.value, Value::Null)
@@ -62,6 +65,13 @@ impl Project {
                 .map(|text| source.folder().join(text));
             if let Some(node) = fields.node("environments") {
                 project.environments = environments(&source, node, &mut found);
+            }
+            if let Some(node) = fields.node("temporal")
+                && let Some(mut fields) = Fields::of(node, "`temporal`", &mut found)
+            {
+                let path = fields.get("catalog", path_text, &mut found);
+                project.catalog = path.map(|text| source.folder().join(text));
+                fields.finish(&mut found);
             }
             if let Some((key, _)) = fields.entry("notifications") {
                 let message = "`notifications` is known, not built yet";

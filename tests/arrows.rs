@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("connection", &["id", "job", "secret", "yaml"]),
     ("database", &["secret", "yaml"]),
     ("schema", &["database", "event", "id", "job"]),
-    ("temporal", &[]),
+    ("temporal", &["schema", "yaml"]),
     (
         "kind",
         &["database", "id", "job", "schema", "template", "temporal", "yaml"],
@@ -69,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "secret",
             "template",
+            "temporal",
             "yaml",
         ],
     ),

@@ -68,11 +68,17 @@ fn help() {
       run        Run a playbook
       resume     Go on with a run that was killed, stopped, paused, or left hosts failed
       resolve    Decide an unknown unit: it was done, or it was not
-      abort      Close a run: stop its controller after what is running, free its hosts
+      abort      Close a run: stop its controller after what is running, put back what is left open,
+                 free its hosts
+      rollback   Take a run back: each stage that began, the last first, by its own `rollback`
+      hold       Let a run end what it does and begin nothing new: no batch, no stage
+      go         Let a held run go on
+      exclude    Take a host out of a run: it ends the batch that it is in, and takes no further stages
       runs       List runs, or the units of one
       inventory  Show an inventory as `ansible-inventory` would
       eval       Evaluate an expression with a host's variables; the value as JSON
       schema     Look at the schema of a database that a playbook names, or update it
+      temporal   Releases of Temporal Server, and the path from one to another
       kinds      List the kinds of step, or show the manual page of one
       help       Print this message or the help of the given subcommand(s)
 
@@ -185,10 +191,6 @@ fn help() {
 fn verbs_that_are_known_and_not_built() {
     let desk = Desk::new();
     for verb in [
-        "rollback",
-        "hold",
-        "go",
-        "exclude",
         "retry",
         "extend",
         "cancel",

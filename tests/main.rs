@@ -4,11 +4,15 @@ mod fleet;
 
 mod barrier;
 mod r#become;
+mod foresee;
+mod hands;
 mod interrupt;
 mod kill;
 mod lock;
 mod resume;
 mod rollback;
+mod take_back;
+mod undo;
 mod unknown;
 mod unreachable;
 
@@ -18,3 +22,4 @@ mod mistakes;
 mod samples;
 mod secrets;
 mod shells;
+mod systemd;

@@ -10,9 +10,12 @@ mod lint;
 mod plan;
 mod resolve;
 mod resume;
+mod rollback;
 mod run;
 mod runs;
+mod say;
 mod schema;
+mod temporal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,19 +47,20 @@ enum Verb {
     Resume(resume::Resume),
     Resolve(resolve::Resolve),
     Abort(abort::Abort),
+    Rollback(rollback::Rollback),
+    Hold(say::Hold),
+    Go(say::Go),
+    Exclude(say::Exclude),
     Runs(runs::Runs),
     Inventory(inventory::InventoryVerb),
     Eval(eval::Eval),
     Schema(schema::Schema),
+    Temporal(temporal::Temporal),
     Kinds(kinds::Kinds),
 }
 
 /// Verbs of the design that are not built yet.
-const LATER: [&str; 13] = [
-    "rollback",
-    "hold",
-    "go",
-    "exclude",
+const LATER: [&str; 9] = [
     "retry",
     "extend",
     "cancel",
@@ -101,10 +105,15 @@ async fn dispatch(arguments: Arguments) -> u8 {
         Verb::Resume(verb) => resume::resume(&common, verb).await,
         Verb::Resolve(verb) => resolve::resolve(&common, verb).await,
         Verb::Abort(verb) => abort::abort(&common, verb).await,
+        Verb::Rollback(verb) => rollback::rollback(&common, verb).await,
+        Verb::Hold(verb) => say::hold(&common, verb).await,
+        Verb::Go(verb) => say::go(&common, verb).await,
+        Verb::Exclude(verb) => say::exclude(&common, verb).await,
         Verb::Runs(verb) => runs::runs(&common, verb).await,
         Verb::Inventory(verb) => inventory::inventory(verb),
         Verb::Eval(verb) => eval::eval(verb),
         Verb::Schema(verb) => schema::schema(&common, verb).await,
+        Verb::Temporal(verb) => temporal::temporal(&common, verb).await,
         Verb::Kinds(verb) => kinds::kinds(verb),
     }
 }

@@ -2,8 +2,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{Common, Format, Here, Selection, show};
-use crate::engine::{self, Mode, Request};
-use crate::plan::Planned as PlannedState;
+use crate::engine::{self, Course, Mode, Request};
+use crate::plan::{Look, Planned as PlannedState};
 
 /// Load, connect, probe; say what is wrong, and change nothing
 #[derive(Debug, Args)]
@@ -31,6 +31,7 @@ async fn session(common: &Common, selection: &Selection, mode: Mode) -> Result<e
         options,
         takeover: None,
         earlier: None,
+        course: Course::On,
         watchers: Vec::new(),
         terminal: false,
     };
@@ -89,9 +90,15 @@ fn json(plan: &engine::Planned) {
                     PlannedState::Decided(names) => ("pending", names.join(", ")),
                     PlannedState::Skipped(why) => ("skipped", why.clone()),
                 };
+                let (decision, open) = match &unit.look {
+                    Look::Decided(decision) => (json!(decision), json!(null)),
+                    Look::Open(why) => (json!(null), json!(why)),
+                    Look::None | Look::Due(_) => (json!(null), json!(null)),
+                };
                 json!({
                     "unit": unit.unit.to_string(), "step": unit.unit.step, "host": unit.unit.host, "item": unit.unit.item,
                     "phase": unit.unit.phase, "kind": unit.kind, "title": unit.title, "state": state, "detail": detail,
+                    "decision": decision, "not_decided": open,
                 })
             })
             .collect();
@@ -138,11 +145,12 @@ fn text(plan: &engine::Planned) {
                 stage.waits.join(", ")
             ));
         }
-        let mut lines: indexmap::IndexMap<String, Vec<String>> = indexmap::IndexMap::new();
+        let mut lines: indexmap::IndexMap<(String, String), Vec<String>> = indexmap::IndexMap::new();
         for unit in &stage.units {
             let phase = match unit.unit.phase {
                 crate::id::Phase::Guard => "guard: ",
                 crate::id::Phase::Rollback => "if it fails: ",
+                crate::id::Phase::Undo => "in the end: ",
                 _ => "",
             };
             let what = match &unit.state {
@@ -152,16 +160,24 @@ fn text(plan: &engine::Planned) {
                 PlannedState::Skipped(why) => format!("{}: skipped ({why})", unit.kind),
             };
             let item = unit.unit.item.map(|i| format!("[{i}]")).unwrap_or_default();
+            let found = match &unit.look {
+                Look::Decided(decision) => {
+                    let cautions = decision.cautions.iter().map(|caution| format!("\n      ! {caution}"));
+                    format!("\n    {decision}{}", cautions.collect::<String>())
+                }
+                Look::Open(why) => format!("\n    decided when it runs: {}", crate::report::one_line(why)),
+                Look::None | Look::Due(_) => String::new(),
+            };
             lines
-                .entry(format!("  {phase}{}{item}  {what}", unit.title))
+                .entry((format!("  {phase}{}{item}  {what}", unit.title), found))
                 .or_default()
                 .push(unit.unit.host.to_string());
         }
-        for (line, hosts) in lines {
+        for ((line, found), hosts) in lines {
             if hosts.len() == stage.hosts.len() {
-                super::tell(&line);
+                super::tell(&format!("{line}{found}"));
             } else {
-                super::tell(&format!("{line}  on {}", hosts.join(", ")));
+                super::tell(&format!("{line}  on {}{found}", hosts.join(", ")));
             }
         }
     }

@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 
 use super::common::{Common, Here};
 use crate::engine;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 
 /// Decide an unknown unit: it was done, or it was not
 #[derive(Debug, Args)]
@@ -30,7 +30,12 @@ pub(super) async fn resolve(common: &Common, verb: Resolve) -> u8 {
         Ok(journal) => journal,
         Err(code) => return code,
     };
-    match engine::resolve(&journal, &verb.run, &verb.unit, verb.as_ == As::Done, &verb.reason).await {
+    answer(engine::resolve(&journal, &verb.run, &verb.unit, verb.as_ == As::Done, &verb.reason).await)
+}
+
+/// Prints what a verb came to: what to say, or why it is refused.
+pub(super) fn answer(came_to: Result<Result<String, String>, JournalError>) -> u8 {
+    match came_to {
         Ok(Ok(text)) => {
             super::say(&text);
             0

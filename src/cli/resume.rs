@@ -3,7 +3,7 @@ use std::io::IsTerminal;
 use clap::Args;
 
 use super::common::{Common, Format, Here};
-use crate::engine::{self, Mode, Reopened, Request};
+use crate::engine::{self, Course, Mode, Reopened, Request};
 use crate::journal::Journal;
 
 /// Go on with a run that was killed, stopped, paused, or left hosts failed
@@ -58,6 +58,7 @@ pub(super) async fn resume(common: &Common, verb: Resume) -> u8 {
         environment,
         takeover: verb.takeover,
         earlier: Some(earlier),
+        course: Course::On,
         watchers: super::run::watchers(verb.output, false),
         terminal: std::io::stdin().is_terminal(),
     };

@@ -3,7 +3,7 @@ use std::io::IsTerminal;
 use clap::Args;
 
 use super::common::{Common, Format, Here, Selection, show};
-use crate::engine::{self, Mode, Request};
+use crate::engine::{self, Course, Mode, Request};
 use crate::event::Watch;
 use crate::report;
 
@@ -75,6 +75,7 @@ pub(super) async fn run(common: &Common, verb: RunVerb) -> u8 {
         environment: environment.map(|(name, _)| name),
         takeover: verb.takeover,
         earlier: None,
+        course: Course::On,
         watchers: watchers(verb.output, verb.diff || verb.check),
         terminal: std::io::stdin().is_terminal(),
     };

@@ -104,6 +104,7 @@ async fn one(reader: &Reader, prefix: &str, output: Format) -> Result<u8, Journa
         });
         let mut object = summary.unwrap_or_else(|| json!({"run": run}));
         object["units"] = serde_json::Value::Array(units);
+        object["left_open"] = state.left_open.iter().map(ToString::to_string).collect();
         super::say(&object.to_string());
         return Ok(0);
     }
@@ -118,6 +119,9 @@ async fn one(reader: &Reader, prefix: &str, output: Format) -> Result<u8, Journa
             _ => String::new(),
         };
         super::tell(&format!("  {:<12} {unit}{message}", word(&known.status)));
+    }
+    for unit in &state.left_open {
+        super::tell(&format!("  left open    {unit}: its undo has not run"));
     }
     for (host, known) in &state.hosts {
         if let Some((stage, fate, reason)) = &known.fate {

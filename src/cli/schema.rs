@@ -1,7 +1,7 @@
 use clap::{Args, Subcommand};
 
 use super::common::{Common, Format, Here, Selection};
-use crate::engine::{self, Mode, Request};
+use crate::engine::{self, Course, Mode, Request};
 use crate::event::OneSchema;
 
 /// Look at the schema of a database that a playbook names, or update it
@@ -83,6 +83,7 @@ pub(super) async fn schema(common: &Common, verb: Schema) -> u8 {
         environment,
         takeover: None,
         earlier: None,
+        course: Course::On,
         watchers: super::run::watchers(one.output, true),
         terminal: false,
     };

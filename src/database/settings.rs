@@ -134,7 +134,7 @@ impl Entry<'_> {
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
             Some("sqlite") => Engine::Sqlite,
-            Some("mysql" | "mariadb") => Engine::Mysql,
+            Some("mysql") => Engine::Mysql,
             Some(word @ "cassandra") => {
                 let message = format!("engine `{word}` is known, not built yet");
                 self.wrong(&self.key("engine"), message);

@@ -1,19 +1,22 @@
 //! A run's course once it may begin: locks, stages, messages from other terminals, `finally`, verdict.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::back;
 use super::exit::{verdict, word};
 use super::host::{controller_name, identity_text};
 use super::lookout::Lookout;
 use super::run::{Halt, Run};
-use super::session::{Session, counted, locked, too_many_lost};
+use super::session::{Course, Session, counted, locked, too_many_lost};
 use super::stage::{Flow, stages, stretches};
 use super::steps::{End, Walk};
 use super::survey::Survey;
+use super::undo;
 use crate::connection::LockError;
-use crate::event::{Event, RunEnd, RunPhase};
+use crate::event::{Event, Fate, RunEnd, RunPhase};
 use crate::id::{HostName, Phase};
 use crate::journal::Message;
 use crate::plan::Checked;
@@ -24,6 +27,7 @@ pub(super) async fn drive(
     survey: &mut Survey,
     checked: &Checked,
     events: Vec<Event>,
+    course: &Course,
     takeover: impl Fn(&HostName) -> bool,
     lookout: &Lookout,
 ) -> Result<Result<u8, Session>, Halt> {
@@ -57,16 +61,31 @@ pub(super) async fn drive(
     }
     let playbook = &run.loaded.playbook;
     let work = async {
-        let flow = stages(run, &playbook.stages, None, None).await?;
+        let flow = match course {
+            Course::Back(who, reason) => {
+                let (who, reason) = (who.clone(), reason.clone());
+                run.emit(vec![Event::RollbackBegan { who, reason }]).await?;
+                back::all(run).await?
+            }
+            Course::On | Course::Close(..) => stages(run, &playbook.stages, None, None).await?,
+        };
         if let Flow::Broken(text) = &flow {
             run.emit(vec![Event::Note {
                 text: run.loaded.redactor.clean(text),
             }])
             .await?;
         }
+        let aborted = run.aborted.get().is_some();
+        run.putting_back.store(aborted, Ordering::SeqCst);
+        if aborted || matches!(flow, Flow::On | Flow::Failed | Flow::Broken(_)) {
+            undo::rest(run).await?;
+        }
         if !matches!(flow, Flow::Stopped) {
-            let (_, exit) = verdict(&run.state(), &flow, None);
-            finally(run, word(exit)).await?;
+            let outcome = match course {
+                Course::Back(..) => "rolled_back",
+                Course::On | Course::Close(..) => word(verdict(&run.state(), &flow, None).1),
+            };
+            finally(run, outcome).await?;
         }
         Ok::<Flow, Halt>(flow)
     };
@@ -76,7 +95,22 @@ pub(super) async fn drive(
         halt = listen(run, heard) => return Err(halt),
         halt = run.outed() => return Err(halt),
     };
-    let (how, exit) = verdict(&run.state(), &flow, lookout.code().or(run.aborted.get().map(|_| 143)));
+    let (mut how, mut exit) = verdict(&run.state(), &flow, lookout.code().or(run.aborted.get().map(|_| 143)));
+    let mut closed = run
+        .aborted
+        .get()
+        .map(|(who, reason)| ("abort", who.clone(), reason.clone()));
+    if let (Course::Back(who, reason), Flow::On, RunEnd::Failed | RunEnd::Done) = (course, &flow, how)
+        && run.state().left_open.is_empty()
+        && run.state().failed(Phase::Finally).next().is_none()
+    {
+        // Hosts that were taken back are no failure of this session.
+        exit = 0;
+        closed = closed.or_else(|| Some(("rollback", who.clone(), reason.clone())));
+    }
+    if closed.is_some() {
+        how = RunEnd::Closed;
+    }
     if let Flow::Paused(text) = &flow {
         run.emit(vec![Event::Note {
             text: format!("paused: {}", run.loaded.redactor.clean(text)),
@@ -85,7 +119,7 @@ pub(super) async fn drive(
     }
     // Before the end is written: a run that is over holds no lock, wherever its controller is killed.
     if !run.check_mode() && !lookout.detach.is_cancelled() {
-        let over = matches!(how, RunEnd::Done | RunEnd::Failed) || run.aborted.get().is_some();
+        let over = matches!(how, RunEnd::Done | RunEnd::Failed | RunEnd::Closed);
         join_all(run.hosts.values().map(|host| async move {
             host.flush().await;
             if over && let Some(link) = host.current().await {
@@ -95,19 +129,14 @@ pub(super) async fn drive(
         .await;
     }
     let mut last = Vec::new();
-    if let Some((who, reason)) = run.aborted.get() {
+    if let Some((verb, who, reason)) = &closed {
+        let text = format!("closed by {who} with `refit {verb}`: {reason}");
         last.push(Event::Note {
-            text: run
-                .loaded
-                .redactor
-                .clean(&format!("closed by {who} with `refit abort`: {reason}")),
+            text: run.loaded.redactor.clean(&text),
         });
     }
     last.push(Event::RunEnded { how, exit });
-    last.extend(run.aborted.get().map(|(who, reason)| Event::RunClosed {
-        who: who.clone(),
-        reason: reason.clone(),
-    }));
+    last.extend(closed.map(|(_, who, reason)| Event::RunClosed { who, reason }));
     run.emit(last).await?;
     Ok(Ok(exit))
 }
@@ -120,15 +149,40 @@ async fn listen(run: &Run, mut heard: i64) -> Halt {
     loop {
         match journal.inbox(&run.id, heard).await {
             Ok(messages) => {
-                for (id, Message::Abort { who, reason }) in messages {
+                for (id, message) in messages {
                     heard = id;
-                    let _ = run.aborted.set((who, reason));
-                    run.stop.cancel();
+                    if let Err(halt) = take(run, message).await {
+                        return halt;
+                    }
                 }
             }
             Err(e) => return e.into(),
         }
         tokio::time::sleep(INBOX).await;
+    }
+}
+
+async fn take(run: &Run, message: Message) -> Result<(), Halt> {
+    let event = match message {
+        Message::Abort { who, reason } => {
+            let _ = run.aborted.set((who, reason));
+            run.stop.cancel();
+            return Ok(());
+        }
+        Message::Hold { who, reason } => Event::Held { who, reason },
+        Message::Go { who, reason } => Event::Released { who, reason },
+        Message::Exclude { who, host, reason } => exclusion(&host, &who, &reason),
+    };
+    run.emit(vec![event]).await
+}
+
+/// What the journal says of a host that somebody takes out of a run.
+pub(super) fn exclusion(host: &HostName, who: &str, reason: &str) -> Event {
+    Event::HostDecided {
+        host: host.clone(),
+        stage: String::new(),
+        fate: Fate::Excluded,
+        reason: format!("{reason} ({who})"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::connection::Account;
 use crate::event::{Event, Segment};
 use crate::id::{HostName, JobId, Unit};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, DriveAction, Facts, Failure, Job, Output, Probe, Reading, Verdict,
+    Action, BoxFuture, Changing, Done, DriveAction, Fact, Facts, Failure, Job, Output, Probe, Reading, Verdict,
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
@@ -149,7 +149,7 @@ impl Walk<'_> {
             });
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                () = self.run.stop.cancelled() => return Ok(None),
+                () = self.run.stopped() => return Ok(None),
             }
         }
     }
@@ -165,7 +165,7 @@ impl Walk<'_> {
         };
         let account = self.account(&on, ready);
         match &ready.action {
-            Action::Shell(_) if self.run.check_mode() => Ok(self.check_only(ready, &on, &account).await),
+            Action::Shell(_) if self.run.check_mode() => Ok(self.look_at(ready, &on, &account).await.map(from_verdict)),
             Action::Shell(_) => {
                 let how = if again { Try::Again } else { Try::First };
                 self.job(&on, &account, step, unit, ready, how).await
@@ -175,7 +175,8 @@ impl Walk<'_> {
         }
     }
 
-    async fn check_only(&self, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Done, Failure> {
+    /// A shell kind's check, and what it says in view of the steps before.
+    pub(crate) async fn look_at(&self, ready: &Ready, on: &Arc<Host>, account: &Account) -> Result<Verdict, Failure> {
         let Action::Shell(action) = &ready.action else {
             return Err(Failure::new("nothing to look at"));
         };
@@ -199,20 +200,7 @@ impl Walk<'_> {
                 }
             }
         };
-        Ok(match verdict {
-            Verdict::Same(result) => Done {
-                changed: false,
-                result,
-                diff: None,
-                message: None,
-            },
-            Verdict::Differs { predicted, diff } => Done {
-                changed: true,
-                result: predicted,
-                diff,
-                message: None,
-            },
-        })
+        Ok(self.foreseen(&ready.on, action.as_ref(), verdict))
     }
 
     /// A shell kind as a job of its own: check, announce, start, wait; after a crash look first.
@@ -278,7 +266,7 @@ impl Walk<'_> {
                         return Ok(Err(failure_of(end)));
                     }
                     self.run
-                        .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+                        .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step)])
                         .await?;
                     let (identity, boot) = on.held();
                     self.run.finish(on, account, &id, Some(&job), (&identity, &boot)).await
@@ -343,7 +331,7 @@ impl Walk<'_> {
             return Err(Failure::new(format!("{} is no host of this run", ready.on)));
         };
         let account = self.account(&on, ready);
-        let driver = self.driver(&on, account, step, unit, ready, 0).await?;
+        let driver = self.driver(&on, account, step.timeout, unit, ready, 0).await?;
         if self.run.check_mode() {
             // What only reads and waits changes nothing, and is not waited for.
             return action.check(&driver).await.map(|verdict| {
@@ -376,7 +364,7 @@ impl Walk<'_> {
         let attempt = known.as_ref().map_or(0, |k| k.attempt);
         let open = known.as_ref().and_then(|k| k.open().cloned());
         let driver = match self
-            .driver(on, account.clone(), step, unit, ready, attempt.max(1))
+            .driver(on, account.clone(), step.timeout, unit, ready, attempt.max(1))
             .await
         {
             Ok(driver) => driver,
@@ -417,9 +405,12 @@ impl Walk<'_> {
         let attempt = attempt + 1;
         let id = JobId::new(&self.run.id, unit, attempt);
         self.run
-            .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step.kind.name())])
+            .emit(vec![intent(on, unit, attempt, &id, &ready.digest, step)])
             .await?;
-        let driver = match self.driver(on, account.clone(), step, unit, ready, attempt).await {
+        let driver = match self
+            .driver(on, account.clone(), step.timeout, unit, ready, attempt)
+            .await
+        {
             Ok(driver) => driver,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -435,11 +426,11 @@ impl Walk<'_> {
         }
     }
 
-    async fn driver<'w>(
+    pub(crate) async fn driver<'w>(
         &'w self,
         on: &Arc<Host>,
         account: Account,
-        step: &Step,
+        timeout: Option<Duration>,
         unit: &Unit,
         ready: &Ready,
         attempt: u32,
@@ -449,11 +440,13 @@ impl Walk<'_> {
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
+            name: ready.on.clone(),
             account,
+            user: ready.user.clone(),
             unit: unit.clone(),
             attempt,
             tag: JobId::new(&self.run.id, unit, attempt),
-            timeout: step.timeout,
+            timeout,
             environment: ready
                 .environment
                 .iter()
@@ -518,11 +511,33 @@ fn with_attempts(raw: Result<Done, Failure>, tried: u64, step: &Step) -> Result<
     }
 }
 
+async fn look_on(run: &Run, on: &Arc<Host>, account: &Account, probe: &Probe) -> Result<Output, Failure> {
+    let away = |text: String| Failure {
+        unreachable: true,
+        ..Failure::new(text)
+    };
+    let link = on.link(run).await.map_err(|Away(text)| away(text))?;
+    match link.probes(account, std::slice::from_ref(probe)).await {
+        Ok(outputs) => match outputs.into_iter().next() {
+            Some(Ok(output)) => Ok(output),
+            Some(Err(e)) => Err(Failure::new(e.to_string())),
+            None => Err(Failure::new("no answer")),
+        },
+        Err(lost) => {
+            on.drop_link(&link).await;
+            Err(away(lost.text))
+        }
+    }
+}
+
 /// What a kind that drives from the controller may reach.
-struct Driver<'a> {
+pub(crate) struct Driver<'a> {
     run: &'a Run,
     on: Arc<Host>,
+    name: HostName,
     account: Account,
+    /// Whom the step becomes, on whatever host.
+    user: Option<String>,
     unit: Unit,
     attempt: u32,
     tag: JobId,
@@ -532,23 +547,16 @@ struct Driver<'a> {
 
 impl Reading for Driver<'_> {
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(look_on(self.run, &self.on, &self.account, probe))
+    }
+
+    fn probe_on<'a>(&'a self, host: &'a str, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move {
-            let away = |text: String| Failure {
-                unreachable: true,
-                ..Failure::new(text)
+            let Some(on) = self.run.hosts.iter().find(|(name, _)| name.as_str() == host) else {
+                return Err(Failure::new(format!("{host} is no host of this run")));
             };
-            let link = self.on.link(self.run).await.map_err(|Away(text)| away(text))?;
-            match link.probes(&self.account, std::slice::from_ref(probe)).await {
-                Ok(outputs) => match outputs.into_iter().next() {
-                    Some(Ok(output)) => Ok(output),
-                    Some(Err(e)) => Err(Failure::new(e.to_string())),
-                    None => Err(Failure::new("no answer")),
-                },
-                Err(lost) => {
-                    self.on.drop_link(&link).await;
-                    Err(away(lost.text))
-                }
-            }
+            let account = on.1.account(self.user.as_deref());
+            look_on(self.run, on.1, &account, probe).await
         })
     }
 
@@ -581,7 +589,7 @@ impl Reading for Driver<'_> {
             });
             let answer = tokio::select! {
                 answer = super::ask::line(hidden) => answer,
-                () = self.run.stop.cancelled() => Ok(None),
+                () = self.run.stopped() => Ok(None),
             };
             self.run.show(Event::Answered {
                 unit: self.unit.clone(),
@@ -594,6 +602,19 @@ impl Reading for Driver<'_> {
             }
             Ok(answer)
         })
+    }
+
+    fn foreseen(&self, fact: &Fact) -> Option<Value> {
+        self.run
+            .foresees()
+            .then(|| self.run.foresight.get(&self.name, fact.clone()))
+            .flatten()
+    }
+
+    fn foresee(&self, fact: Fact, value: Value) {
+        if self.run.foresees() {
+            self.run.foresight.set(&self.name, fact, value);
+        }
     }
 }
 

@@ -32,36 +32,14 @@ pub(crate) fn verdict(state: &RunState, flow: &Flow, signal: Option<u8>) -> (Run
         Flow::On | Flow::Failed | Flow::Broken(_) => {}
     }
     // Cleaning up is a part of the run: what failed there is not called done.
-    let unclean = state.units.iter().any(|(unit, known)| {
-        unit.phase == Phase::Finally
-            && matches!(
-                &known.status,
-                UnitStatus::Ended {
-                    outcome: Outcome::Failed | Outcome::Unreachable,
-                    ignored: false,
-                    ..
-                }
-            )
-    });
+    let unclean = state.failed(Phase::Finally).next().is_some() || !state.left_open.is_empty();
     if unclean {
         return (RunEnd::Failed, 2);
     }
     let failed = fates().filter(|fate| *fate != Fate::Excluded).count();
     let back = fates().filter(|fate| *fate == Fate::RolledBack).count();
     let ended_badly = matches!(flow, Flow::Failed | Flow::Broken(_));
-    let left_open = state.units.iter().any(|(unit, known)| {
-        unit.phase == Phase::Finally
-            && matches!(
-                known.status,
-                UnitStatus::Ended {
-                    outcome: Outcome::Failed | Outcome::Unreachable,
-                    ignored: false,
-                    ..
-                }
-            )
-    });
     match (failed, back) {
-        _ if left_open => (RunEnd::Failed, 2),
         (0, _) if !ended_badly => (RunEnd::Done, 0),
         (failed, back) if failed > 0 && failed == back => (RunEnd::Failed, 3),
         _ => (RunEnd::Failed, 2),

@@ -100,6 +100,7 @@ impl Walk<'_> {
                 Some(Ok(output)) => action.judge(output),
                 Some(Err(text)) => Err(Failure::new(text.clone())),
             };
+            let verdict = verdict.map(|found| self.foreseen(&ready.on, action, found));
             if let Ok(Verdict::Differs { diff: Some(diff), .. }) = &verdict {
                 diffs.insert(unit.unit.clone(), diff.clone());
             }
@@ -286,16 +287,7 @@ impl Walk<'_> {
         }
         let intents: Vec<Event> = orders
             .iter()
-            .map(|o| {
-                intent(
-                    on,
-                    &o.unit.unit,
-                    o.attempt,
-                    &o.id,
-                    &o.ready.digest,
-                    o.unit.step.kind.name(),
-                )
-            })
+            .map(|o| intent(on, &o.unit.unit, o.attempt, &o.id, &o.ready.digest, o.unit.step))
             .collect();
         self.run.emit(intents).await?;
         let (last, end) = self.start(on, account, &orders, begun, &mut results).await?;

@@ -121,7 +121,7 @@ async fn one(
                 });
                 tokio::select! {
                     () = tokio::time::sleep(BETWEEN.min(left)) => {}
-                    () = run.stop.cancelled() => return Ok(Err(failure.message)),
+                    () = run.stopped() => return Ok(Err(failure.message)),
                 }
             }
         }

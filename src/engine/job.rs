@@ -10,6 +10,7 @@ use crate::event::{Event, Intent};
 use crate::id::{JobId, Unit};
 use crate::job::JobState;
 use crate::kind::{Job, Output, Upload, UploadFrom};
+use crate::playbook::Step;
 
 /// How a job ended, as far as it can be known.
 #[derive(Clone, Debug)]
@@ -173,7 +174,7 @@ pub(crate) fn ended(state: JobState) -> Option<JobEnd> {
 }
 
 /// The intent event of an attempt.
-pub(crate) fn intent(host: &Host, unit: &Unit, attempt: u32, job: &JobId, digest: &str, kind: &str) -> Event {
+pub(crate) fn intent(host: &Host, unit: &Unit, attempt: u32, job: &JobId, digest: &str, step: &Step) -> Event {
     let (identity, boot) = host.held();
     Event::Intent {
         unit: unit.clone(),
@@ -182,7 +183,8 @@ pub(crate) fn intent(host: &Host, unit: &Unit, attempt: u32, job: &JobId, digest
         boot,
         identity,
         digest: digest.to_owned(),
-        kind: kind.to_owned(),
+        kind: step.kind.name().to_owned(),
+        undo: !step.undo.is_empty(),
     }
 }
 

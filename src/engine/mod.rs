@@ -3,9 +3,11 @@
 
 mod after;
 mod ask;
+mod back;
 mod course;
 mod drive;
 mod exit;
+mod foresee;
 mod frame;
 mod guard;
 mod host;
@@ -13,10 +15,13 @@ mod job;
 mod lookout;
 mod resume;
 mod run;
+mod say;
 mod session;
 mod stage;
 mod steps;
 mod survey;
+mod undo;
 
-pub(crate) use resume::{Reopened, abort, reopen, resolve};
-pub(crate) use session::{Mode, Planned, Request, Session, run};
+pub(crate) use resume::{Aborted, Reopened, abort, reopen, resolve, to_take_back};
+pub(crate) use say::{Saying, say};
+pub(crate) use session::{Course, Mode, Planned, Request, Session, run};

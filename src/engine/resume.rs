@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::connection::{Hub, Target};
-use crate::event::{Digests, Event, Fate, Outcome, RunEnd, RunPhase, RunState, UnitStatus};
+use crate::event::{Digests, Event, Fate, Outcome, RunBegan, RunEnd, RunPhase, RunState, UnitStatus};
 use crate::id::{RunId, Unit};
 use crate::journal::{FindError, Journal, JournalError, Message, Reader, this_controller};
 use crate::plan::{self, Options, SecretUse};
@@ -93,6 +93,11 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
             "the journal holds no beginning of run {run}"
         )));
     };
+    if state.rolling_back.is_some() && state.phase != RunPhase::Closed {
+        return Ok(Reopened::Refused(format!(
+            "run {run} is being taken back; go on with `refit rollback {run}`"
+        )));
+    }
     match state.phase {
         RunPhase::Ended(RunEnd::Done, _) => return Ok(Reopened::Nothing(format!("run {run} is done: nothing to do"))),
         RunPhase::Ended(RunEnd::Refused, _) => {
@@ -103,7 +108,69 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
         RunPhase::Closed => return Ok(Reopened::Refused(format!("run {run} is closed; start a new one"))),
         RunPhase::Running | RunPhase::Ended(_, _) => {}
     }
-    let options = Options {
+    let options = options(began);
+    Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+}
+
+/// Finds the run that `refit rollback` takes back.
+pub(crate) async fn to_take_back(journal: &Reader, prefix: &str, accept: bool) -> Result<Reopened, JournalError> {
+    let run = match journal.find(prefix).await {
+        Ok(run) => run,
+        Err(FindError::Journal(e)) => return Err(e),
+        Err(e) => return Ok(Reopened::Refused(e.to_string())),
+    };
+    let state = RunState::fold(run.clone(), &journal.records(&run).await?);
+    let refused = |text: String| Ok(Reopened::Refused(text));
+    let Some(began) = state.began.clone() else {
+        return refused(format!("the journal holds no beginning of run {run}"));
+    };
+    match state.phase {
+        RunPhase::Closed if state.rolling_back.is_some() => {
+            return Ok(Reopened::Nothing(format!("run {run} was taken back: nothing to do")));
+        }
+        RunPhase::Closed => return refused(format!("run {run} is closed; what it did stays")),
+        RunPhase::Ended(RunEnd::Refused, _) => return refused(format!("run {run} touched nothing")),
+        RunPhase::Running if state.controller.as_ref().is_some_and(crate::journal::lives) => {
+            return refused(format!(
+                "run {run} is going on; stop it first: Ctrl-C in its terminal, or SIGTERM to its controller"
+            ));
+        }
+        RunPhase::Running | RunPhase::Ended(_, _) => {}
+    }
+    let unknown = state.units.iter().find(|(_, known)| {
+        let outcome = match &known.status {
+            UnitStatus::Ended { outcome, .. } => Some(*outcome),
+            _ => None,
+        };
+        outcome == Some(Outcome::Unknown)
+    });
+    if let Some((unit, _)) = unknown {
+        return refused(format!(
+            "{unit} is unknown; decide it first: refit resolve {run} {unit} --as done|not-done --reason R"
+        ));
+    }
+    // Taking back a run below another one would put back what the later one replaced, and not what stands there.
+    for later in journal.runs().await? {
+        let here = later.hosts.iter().any(|host| state.hosts.contains_key(host));
+        if !here || later.run == run || later.started <= state.started.unwrap_or_default() {
+            continue;
+        }
+        let other = RunState::fold(later.run.clone(), &journal.records(&later.run).await?);
+        let touched = other.hosts.values().any(|host| host.touched);
+        let taken_back = other.rolling_back.is_some() && other.phase == RunPhase::Closed;
+        if touched && !taken_back {
+            return refused(format!(
+                "run {} ({}) was on these hosts later; take that back first",
+                later.run, later.name
+            ));
+        }
+    }
+    Ok(Reopened::Run(Box::new((options(began), Earlier { state, accept }))))
+}
+
+/// What the run was started with.
+fn options(began: RunBegan) -> Options {
+    Options {
         playbook: began.playbook,
         sources: began.sources,
         extra: began.extra,
@@ -118,9 +185,9 @@ pub(crate) async fn reopen(journal: &Reader, prefix: Option<&str>, accept: bool)
             .map(|(h, r)| (h.as_str().to_owned(), r.clone()))
             .collect(),
         schema: began.schema,
+        temporal: false,
         ..Options::default()
-    };
-    Ok(Reopened::Run(Box::new((options, Earlier { state, accept }))))
+    }
 }
 
 /// A unit by the name that the recap prints.
@@ -193,56 +260,60 @@ pub(crate) async fn resolve(
     Ok(Ok(format!("{unit} is {word}; go on with `refit resume {run}`")))
 }
 
-/// Closes a run and frees its hosts. Gives what to say (a line each), or why it is refused.
-pub(crate) async fn abort(
-    journal: &Journal,
-    prefix: &str,
-    reason: &str,
-) -> Result<Result<Vec<String>, String>, JournalError> {
+/// What `refit abort` comes to.
+pub(crate) enum Aborted {
+    /// What to say, a line each.
+    Closed(Vec<String>),
+    Refused(String),
+    /// Hosts are left open: a session puts back what its steps brought about, then closes the run.
+    LeftOpen(Box<(Options, Earlier)>),
+}
+
+/// Closes a run and frees its hosts.
+pub(crate) async fn abort(journal: &Journal, prefix: &str, reason: &str) -> Result<Aborted, JournalError> {
     let run = match journal.find(prefix).await {
         Ok(run) => run,
         Err(FindError::Journal(e)) => return Err(e),
-        Err(e) => return Ok(Err(e.to_string())),
+        Err(e) => return Ok(Aborted::Refused(e.to_string())),
     };
     let state = RunState::fold(run.clone(), &journal.records(&run).await?);
     match state.phase {
-        RunPhase::Closed => return Ok(Err(format!("run {run} is closed already"))),
+        RunPhase::Closed => return Ok(Aborted::Refused(format!("run {run} is closed already"))),
         RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _) => {
-            return Ok(Err(format!("run {run} has ended; there is nothing to abort")));
+            return Ok(Aborted::Refused(format!(
+                "run {run} has ended; there is nothing to abort"
+            )));
         }
         RunPhase::Running | RunPhase::Ended(_, _) => {}
     }
-    let controller = this_controller();
     if state.phase == RunPhase::Running && state.controller.as_ref().is_some_and(crate::journal::lives) {
         return stop_living(journal, &run, &state, reason).await;
     }
-    let fence = 0;
-    let epoch = journal.attach(&run, &controller, fence).await?;
-    let mut lines = free(&run, epoch, &state).await;
-    journal
-        .append(
-            &run,
-            epoch,
-            vec![Event::RunClosed {
-                who: controller.user,
-                reason: reason.to_owned(),
-            }],
-        )
-        .await?;
+    close(journal, &run, state, reason).await
+}
+
+/// Nobody drives the run: it is closed from here.
+async fn close(journal: &Journal, run: &RunId, state: RunState, reason: &str) -> Result<Aborted, JournalError> {
+    if let (false, Some(began)) = (state.left_open.is_empty(), state.began.clone()) {
+        let earlier = Earlier { state, accept: true };
+        return Ok(Aborted::LeftOpen(Box::new((options(began), earlier))));
+    }
+    let controller = this_controller();
+    let epoch = journal.attach(run, &controller, 0).await?;
+    let mut lines = free(run, epoch, &state).await;
+    let closed = Event::RunClosed {
+        who: controller.user,
+        reason: reason.to_owned(),
+    };
+    journal.append(run, epoch, vec![closed]).await?;
     lines.push(format!("run {run} is closed"));
-    Ok(Ok(lines))
+    Ok(Aborted::Closed(lines))
 }
 
 /// Asks a living controller to stop after what is running, and closes the run when it has.
-async fn stop_living(
-    journal: &Journal,
-    run: &RunId,
-    state: &RunState,
-    reason: &str,
-) -> Result<Result<Vec<String>, String>, JournalError> {
-    let controller = this_controller();
+async fn stop_living(journal: &Journal, run: &RunId, state: &RunState, reason: &str) -> Result<Aborted, JournalError> {
     let message = Message::Abort {
-        who: controller.user.clone(),
+        who: this_controller().user,
         reason: reason.to_owned(),
     };
     journal.post(run, message).await?;
@@ -250,7 +321,7 @@ async fn stop_living(
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let now = RunState::fold(run.clone(), &journal.records(run).await?);
         if now.phase == RunPhase::Closed {
-            return Ok(Ok(vec![
+            return Ok(Aborted::Closed(vec![
                 "its controller stopped after what was running".to_owned(),
                 format!("run {run} is closed"),
             ]));
@@ -260,22 +331,10 @@ async fn stop_living(
         }
         // It was killed, or ended by itself, before it read the message.
         if matches!(now.phase, RunPhase::Ended(RunEnd::Done | RunEnd::Refused, _)) {
-            return Ok(Err(format!("run {run} has ended by itself; there is nothing to abort")));
+            let text = format!("run {run} has ended by itself; there is nothing to abort");
+            return Ok(Aborted::Refused(text));
         }
-        let epoch = journal.attach(run, &controller, 0).await?;
-        let mut lines = free(run, epoch, &now).await;
-        journal
-            .append(
-                run,
-                epoch,
-                vec![Event::RunClosed {
-                    who: controller.user,
-                    reason: reason.to_owned(),
-                }],
-            )
-            .await?;
-        lines.push(format!("run {run} is closed"));
-        return Ok(Ok(lines));
+        return close(journal, run, now, reason).await;
     }
 }
 

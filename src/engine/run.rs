@@ -1,16 +1,19 @@
 //! What all parts of a run share: its journal, its state, its hosts, its watchers, and whether it is asked to stop.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::foresee::Foresight;
 use super::host::Host;
 use crate::connection::Hub;
 use crate::event::{Event, Record, RunState, Watch};
-use crate::id::{HostName, RunId};
+use crate::id::{HostName, RunId, Unit};
 use crate::journal::{Journal, JournalError};
+use crate::kind::Decision;
 use crate::plan::Loaded;
 
 /// Why the whole run stops at once.
@@ -38,8 +41,14 @@ pub(crate) struct Run {
     pub(crate) detach: CancellationToken,
     /// Can a person be asked?
     pub(crate) terminal: bool,
+    /// What steps of this plan or check run will leave.
+    pub(crate) foresight: Foresight,
+    /// What the plan decided by looking.
+    pub(crate) decided: HashMap<Unit, Decision>,
     /// Somebody closed the run from another terminal: who, and why.
     pub(crate) aborted: OnceLock<(String, String)>,
+    /// A run that somebody closes begins nothing but what puts back what it left open.
+    pub(crate) putting_back: AtomicBool,
     /// Cancelled when this controller was put out; the text says by whom.
     out: (CancellationToken, Mutex<String>),
     state: Mutex<RunState>,
@@ -74,7 +83,10 @@ impl Run {
             stop,
             detach,
             terminal,
+            foresight: Foresight::default(),
+            decided: HashMap::new(),
             aborted: OnceLock::new(),
+            putting_back: AtomicBool::new(false),
             out: Default::default(),
             state: Mutex::new(state),
             watchers: Mutex::new(watchers),
@@ -86,6 +98,11 @@ impl Run {
         std::mem::take(self.watchers.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
+    /// Nothing is changed, so that a step's check has to count on what the steps before it will leave.
+    pub(crate) fn foresees(&self) -> bool {
+        self.journal.is_none()
+    }
+
     pub(crate) fn check_mode(&self) -> bool {
         self.loaded.options.check
     }
@@ -95,7 +112,15 @@ impl Run {
     }
 
     pub(crate) fn stopping(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.is_cancelled() && !self.putting_back.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nothing new may begin.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+        if self.putting_back.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// A host belongs to somebody else now. Nothing that this controller believes of it is written any more: what

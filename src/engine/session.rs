@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::course::drive;
+use super::foresee::{decide, decided};
 use super::host::identity_text;
 use super::lookout::Lookout;
 use super::resume::Earlier;
@@ -42,8 +43,19 @@ pub(crate) struct Request {
     pub(crate) takeover: Option<String>,
     /// A run to take up again, with its history.
     pub(crate) earlier: Option<Earlier>,
+    pub(crate) course: Course,
     pub(crate) watchers: Vec<Box<dyn Watch>>,
     pub(crate) terminal: bool,
+}
+
+/// Where a run goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    On,
+    /// What the earlier run left open is put back, and it is closed: by whom, and why.
+    Close(String, String),
+    /// The earlier run is taken back, and closed.
+    Back(String, String),
 }
 
 /// What a session came to.
@@ -181,6 +193,7 @@ async fn begin(
         request.mode,
         journal,
         request.earlier,
+        request.course,
         request.takeover,
         request.environment,
         request.watchers,
@@ -240,6 +253,7 @@ async fn surveyed(
     mode: Mode,
     journal: Option<Journal>,
     earlier: Option<Earlier>,
+    course: Course,
     takeover: Option<String>,
     environment: Option<String>,
     watchers: Vec<Box<dyn Watch>>,
@@ -318,16 +332,23 @@ async fn surveyed(
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
     }
-    let checked = if loaded.playbook.probes.is_empty() {
+    let mut checked = if loaded.playbook.probes.is_empty() {
         checked
     } else {
         plan::check(&loaded).map_err(|e| refuse(Session::refused(1, e)))?
     };
-    let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
-    let digest = plan::plan_digest(&recipe, &checked);
     if earlier.is_none() {
         too_many_lost(&checked, &survey).map_err(|e| refuse(Session::refused(1, e)))?;
+        // A run that goes on looks when it comes to a step: what is half done now looks like nothing that was planned.
+        tokio::select! {
+            decided = decide(&first, &survey, &mut checked) => decided.map_err(|e| refuse(Session::refused(1, e)))?,
+            () = lookout.stop.cancelled() => {
+                return Err(refuse(Session::because(lookout.code().unwrap_or(130), "stopped before anything was touched", &[])));
+            }
+        }
     }
+    let recipe = plan::recipe(&loaded, &checked).map_err(|e| refuse(Session::refused(1, e)))?;
+    let digest = plan::plan_digest(&recipe, &checked);
     if mode == Mode::Preflight || mode == Mode::Plan {
         let mut diagnostics = Diagnostics::default();
         texts.drain(..).for_each(|text| {
@@ -417,7 +438,9 @@ async fn surveyed(
             }
             state = earlier.state.clone();
             events.extend(attached(&controller, epoch, &takeover));
-            events.extend(earlier.retries());
+            if course == Course::On {
+                events.extend(earlier.retries());
+            }
         }
         None => {
             events.push(Event::RunBegan(Box::new(began)));
@@ -430,7 +453,7 @@ async fn surveyed(
     events.extend(texts.into_iter().map(|text| Event::Note { text }));
     let watchers = first.take_watchers();
     drop(first);
-    let run = Run::new(
+    let mut run = Run::new(
         Arc::clone(&loaded),
         journal,
         epoch,
@@ -442,11 +465,17 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
+    run.decided = decided(&checked);
+    if let Course::Close(who, reason) = &course {
+        let _ = run.aborted.set((who.clone(), reason.clone()));
+        run.stop.cancel();
+    }
     let outcome = drive(
         &run,
         &mut survey,
         &checked,
         events,
+        &course,
         |host| takeover.is_some() || left.contains(host),
         lookout,
     )

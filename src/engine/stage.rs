@@ -147,9 +147,10 @@ async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step], deadline: Opti
             end(run, path, StageEnd::Skipped("every host of it is decided".into())).await?;
             return Ok(Flow::On);
         }
-        if run.stopping() {
+        if !released(run, path).await? {
             return Ok(Flow::Stopped);
         }
+        let new = undecided(run, &new);
         let lost = unreachable(run, &new).await;
         if run.stopping() {
             return Ok(Flow::Stopped);
@@ -201,6 +202,30 @@ async fn end(run: &Run, path: &str, how: StageEnd) -> Result<(), Halt> {
     .await
 }
 
+/// Waits while somebody holds the run. False: asked to stop.
+async fn released(run: &Run, path: &str) -> Result<bool, Halt> {
+    let holder = run.state().held.clone();
+    if let (Some((who, reason)), false) = (holder, run.stopping()) {
+        run.emit(vec![Event::Note {
+            text: format!(
+                "{path} does not go on: held by {who}: {reason}; `refit go {}` lets it",
+                run.id
+            ),
+        }])
+        .await?;
+    }
+    while run.state().held.is_some() {
+        tokio::select! {
+            () = tokio::time::sleep(HELD) => {}
+            () = run.stopped() => break,
+        }
+    }
+    Ok(!run.stopping())
+}
+
+/// Between two looks at whether a run is held.
+const HELD: Duration = Duration::from_millis(200);
+
 fn undecided(run: &Run, hosts: &[HostName]) -> Vec<HostName> {
     let state = run.state();
     hosts
@@ -210,14 +235,28 @@ fn undecided(run: &Run, hosts: &[HostName]) -> Vec<HostName> {
         .collect()
 }
 
-async fn decide(run: &Run, host: &HostName, path: &str, fate: Fate, reason: String) -> Result<(), Halt> {
-    run.emit(vec![Event::HostDecided {
-        host: host.clone(),
-        stage: path.to_owned(),
-        fate,
-        reason: run.loaded.redactor.clean(&reason),
-    }])
-    .await
+pub(super) async fn decide(run: &Run, host: &HostName, path: &str, fate: Fate, reason: String) -> Result<(), Halt> {
+    let reason = run.loaded.redactor.clean(&reason);
+    // Whoever took the host out meanwhile does not want it counted, and wants to know.
+    let event = if excluded(run, host) {
+        Event::Note {
+            text: format!("{host}, which is excluded, did not get through {path}: {reason}"),
+        }
+    } else {
+        Event::HostDecided {
+            host: host.clone(),
+            stage: path.to_owned(),
+            fate,
+            reason,
+        }
+    };
+    run.emit(vec![event]).await
+}
+
+fn excluded(run: &Run, host: &HostName) -> bool {
+    let state = run.state();
+    let fate = state.hosts.get(host).and_then(|known| known.fate.as_ref());
+    matches!(fate, Some((_, Fate::Excluded, _)))
 }
 
 /// Hosts that do not answer now, so that a stage begins nowhere when it could not end.
@@ -290,7 +329,8 @@ async fn batches(
                 .iter()
                 .any(|host| !through(run, path, host, steps));
         if open {
-            if run.stopping() {
+            // After a crash a host may stand between two steps: what was begun is not held.
+            if run.stopping() || (!begun(run, path, batch) && !released(run, path).await?) {
                 return Ok(Flow::Stopped);
             }
             if let Some(text) = deadline.and_then(|deadline| deadline.over(Duration::ZERO)) {
@@ -327,6 +367,17 @@ async fn batches(
         }
     }
     Ok(Flow::On)
+}
+
+/// Was a step of this stage begun on a host of this batch?
+fn begun(run: &Run, path: &str, batch: &[HostName]) -> bool {
+    let state = run.state();
+    state.units.iter().any(|(unit, known)| {
+        unit.stage == path
+            && unit.phase == Phase::Step
+            && batch.contains(&unit.host)
+            && known.status != UnitStatus::Again
+    })
 }
 
 /// Has this host been through its last step here?
@@ -376,11 +427,15 @@ async fn one_batch(
     let mut flow = Flow::On;
     // Hosts that a failed `run_once` leaves where they are: not failed, and not to go on.
     let mut held: HashSet<HostName> = HashSet::new();
+    // Whom somebody excludes from here on is not left between two steps: it ends the batch, and begins nothing more.
+    let begun = undecided(run, batch);
     for stretch in stretches(steps, stage.lockstep) {
         let part = &steps[stretch];
-        let hosts: Vec<HostName> = undecided(run, batch)
-            .into_iter()
-            .filter(|h| !held.contains(h))
+        let open = undecided(run, &begun);
+        let hosts: Vec<HostName> = begun
+            .iter()
+            .filter(|host| !held.contains(*host) && (open.contains(host) || excluded(run, host)))
+            .cloned()
             .collect();
         if hosts.is_empty() {
             break;
@@ -416,6 +471,7 @@ async fn one_batch(
             match end? {
                 End::Done => {}
                 End::Failed(_) | End::Unreachable(_) => {
+                    held.insert(host.clone());
                     if once {
                         held.extend(hosts.iter().filter(|other| *other != host).cloned());
                         flow = worse(flow, Flow::Failed);
@@ -441,6 +497,9 @@ async fn one_batch(
         if matches!(flow, Flow::Stopped | Flow::Paused(_)) {
             break;
         }
+    }
+    if !matches!(flow, Flow::Stopped | Flow::Paused(_)) {
+        super::undo::stage(run, instance, steps, batch, batch.iter()).await?;
     }
     if !run.check_mode() {
         join_all(
@@ -497,7 +556,7 @@ fn rolling_back(run: &Run, path: &str, host: &HostName) -> Option<String> {
     Some(why.unwrap_or_else(|| "its rollback had begun".to_owned()))
 }
 
-fn worse(a: Flow, b: Flow) -> Flow {
+pub(super) fn worse(a: Flow, b: Flow) -> Flow {
     let rank = |flow: &Flow| match flow {
         Flow::On => 0,
         Flow::Failed => 1,

@@ -209,6 +209,16 @@ impl<'a> Walk<'a> {
         done
     }
 
+    /// Binds the register of a step that the journal has whole; begins nothing.
+    pub(super) fn recall(&self, host: &HostName, step: &Step) {
+        let done = self.replay(host, &[step]);
+        if let Ok(units) = self.units(host, step)
+            && units.iter().all(|(unit, _)| done.contains_key(unit))
+        {
+            self.close(host, step, &units, &done);
+        }
+    }
+
     /// The units of a step: one, or one an item of its loop.
     fn units(&self, host: &HostName, step: &Step) -> Result<Vec<Planned>, Failure> {
         let loaded = &self.run.loaded;
@@ -380,6 +390,10 @@ impl<'a> Walk<'a> {
                 };
                 (outcome, failure.result, Some(failure.message), None)
             }
+        };
+        let message = match self.otherwise(unit, outcome, &result) {
+            None => message,
+            Some(text) => Some(message.map_or(text.clone(), |message| format!("{message}; {text}"))),
         };
         complete(&mut result, outcome, message.as_deref());
         let ignored = outcome == Outcome::Failed

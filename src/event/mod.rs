@@ -129,6 +129,13 @@ pub(crate) enum Event {
         /// Of the script or of the parameters.
         digest: String,
         kind: String,
+        /// The step says how to put back what it brings about: from here on the host is left open.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
+    },
+    /// What a step brought about was put back.
+    Undone {
+        unit: Unit,
     },
     /// Announced in a frame that ended before them: they never began, and the host said so.
     Withdrawn {
@@ -152,6 +159,21 @@ pub(crate) enum Event {
         host: HostName,
         stage: String,
         fate: Fate,
+        reason: String,
+    },
+    /// Somebody takes the run back: from here on it goes no other way.
+    RollbackBegan {
+        who: String,
+        reason: String,
+    },
+    /// Somebody wants nothing new to begin: no batch and no stage, in this session or a later one.
+    Held {
+        who: String,
+        reason: String,
+    },
+    /// Somebody lets a held run go on.
+    Released {
+        who: String,
         reason: String,
     },
     /// Resume takes a decided host up again, from this stage on.
@@ -300,6 +322,8 @@ pub(crate) enum RunEnd {
     Paused,
     /// Exit 130 or 143: stopped after what was running, or left with jobs alive.
     Interrupted,
+    /// Somebody closed it: nothing goes on.
+    Closed,
     /// Exit 1, 7: nothing was touched.
     Refused,
 }

@@ -1,6 +1,6 @@
 //! The state of a run: a fold over its events.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::{Controller, Event, Fate, Outcome, Record, RunBegan, RunEnd, Segment, StageEnd};
@@ -109,6 +109,12 @@ pub(crate) struct RunState {
     pub(crate) stages: IndexMap<String, StageState>,
     /// What each `for_each` that was begun goes over, by its path without the index.
     pub(crate) items: IndexMap<String, Vec<Value>>,
+    /// Units that brought about what their `undo` has not put back.
+    pub(crate) left_open: IndexSet<Unit>,
+    /// Who takes the run back, and why.
+    pub(crate) rolling_back: Option<(String, String)>,
+    /// Who holds the run, and why.
+    pub(crate) held: Option<(String, String)>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -127,6 +133,9 @@ impl RunState {
             hosts: IndexMap::new(),
             stages: IndexMap::new(),
             items: IndexMap::new(),
+            left_open: IndexSet::new(),
+            rolling_back: None,
+            held: None,
             notes: Vec::new(),
         }
     }
@@ -152,6 +161,21 @@ impl RunState {
         })
     }
 
+    /// Units of a phase that failed, or whose host did not answer.
+    pub(crate) fn failed(&self, phase: Phase) -> impl Iterator<Item = &Unit> {
+        self.units.iter().filter_map(move |(unit, known)| {
+            let failed = matches!(
+                known.status,
+                UnitStatus::Ended {
+                    outcome: Outcome::Failed | Outcome::Unreachable,
+                    ignored: false,
+                    ..
+                }
+            );
+            (failed && unit.phase == phase).then_some(unit)
+        })
+    }
+
     /// Takes back what ended, and its place in the counts; attempts and announcements stay.
     fn again(&mut self, which: impl Fn(&Unit) -> bool) {
         for (unit, state) in &mut self.units {
@@ -162,6 +186,13 @@ impl RunState {
                 host.counts[outcome as usize] = host.counts[outcome as usize].saturating_sub(1);
             }
             state.status = UnitStatus::Again;
+        }
+    }
+
+    /// A unit brought nothing about: there is nothing to put back, unless an earlier attempt left something.
+    fn nothing_of_ours(&mut self, unit: &Unit) {
+        if self.units.get(unit).is_none_or(|known| known.attempt <= 1) {
+            self.left_open.shift_remove(unit);
         }
     }
 
@@ -185,6 +216,8 @@ impl RunState {
                 self.phase = RunPhase::Running;
                 // `finally` belongs to the end of a session: it runs again at the next.
                 self.again(|unit| unit.phase == Phase::Finally || unit.phase == Phase::Probe);
+                let failed: Vec<Unit> = self.failed(Phase::Undo).cloned().collect();
+                self.again(|unit| failed.contains(unit));
             }
             Event::Replanned { recipe } => {
                 if let Some(began) = &mut self.began {
@@ -224,9 +257,13 @@ impl RunState {
                 boot,
                 identity,
                 digest,
+                undo,
                 ..
             } => {
                 self.host(&unit.host).touched = true;
+                if *undo {
+                    self.left_open.insert(unit.clone());
+                }
                 let state = self.unit(unit);
                 state.attempt = *attempt;
                 state.status = UnitStatus::Open;
@@ -239,6 +276,7 @@ impl RunState {
             }
             Event::Withdrawn { units } => {
                 for unit in units {
+                    self.nothing_of_ours(unit);
                     let state = self.unit(unit);
                     state.status = UnitStatus::Again;
                     state.intent = None;
@@ -252,6 +290,9 @@ impl RunState {
                     host.counts[outcome as usize] = host.counts[outcome as usize].saturating_sub(1);
                 }
                 host.counts[ended.outcome as usize] += 1;
+                if matches!(ended.outcome, Outcome::Ok | Outcome::Skipped) {
+                    self.nothing_of_ours(&ended.unit);
+                }
                 let state = self.unit(&ended.unit);
                 state.attempt = state.attempt.max(ended.attempt);
                 state.status = UnitStatus::Ended {
@@ -266,6 +307,9 @@ impl RunState {
                 if let Some(outcome) = counted {
                     let counts = &mut self.host(&unit.host).counts;
                     counts[outcome as usize] = counts[outcome as usize].saturating_sub(1);
+                }
+                if !*done {
+                    self.nothing_of_ours(unit);
                 }
                 if *done {
                     self.host(&unit.host).counts[Outcome::Changed as usize] += 1;
@@ -319,6 +363,17 @@ impl RunState {
             Event::Items { stage, items } => {
                 self.items.entry(stage.clone()).or_insert_with(|| items.clone());
             }
+            Event::Undone { unit } => {
+                self.left_open.shift_remove(unit);
+            }
+            Event::RollbackBegan { who, reason } => {
+                self.rolling_back = Some((who.clone(), reason.clone()));
+                self.held = None;
+                let failed: Vec<Unit> = self.failed(Phase::Rollback).cloned().collect();
+                self.again(|unit| failed.contains(unit));
+            }
+            Event::Held { who, reason } => self.held = Some((who.clone(), reason.clone())),
+            Event::Released { .. } => self.held = None,
             Event::Note { text } => self.notes.push(text.clone()),
             Event::RunEnded { how, exit } => self.phase = RunPhase::Ended(*how, *exit),
             Event::RunClosed { .. } => self.phase = RunPhase::Closed,

@@ -3,6 +3,7 @@
 //! A state folder holds `id owner fence run.lock jobs/ uploads/`, and per job `jobs/<id>.started .result .out .err
 //! .lock .script-*`. `started` is the claim; `result` is believed only when it ends in `end`.
 
+mod decision;
 mod facts;
 mod frame;
 mod place;
@@ -10,6 +11,7 @@ mod reach;
 mod script;
 mod text;
 
+pub(crate) use decision::{Decision, Fact};
 pub(crate) use facts::facts;
 pub(crate) use frame::{OUTPUT_LIMIT, ack, good_id, jobs, join, lock, probe, state, status, tail, unlock, wait};
 pub(crate) use place::{default_state_dir, good_path, look, owner, place};

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::{Job, Output, Probe};
+use super::{Fact, Job, Output, Probe};
 use crate::event::Segment;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -34,6 +34,8 @@ pub(crate) struct Failure {
     /// Nothing went wrong, but a person is needed and none is there (`pause` without a terminal): the run is paused
     /// with exit 6 and the unit stays as it was, to be taken up by `resume`.
     pub(crate) paused: bool,
+    /// What the step works on is not there, and a step before it may be what makes it: no reason to refuse a plan.
+    pub(crate) absent: bool,
 }
 
 impl Failure {
@@ -44,6 +46,7 @@ impl Failure {
             unknown: false,
             unreachable: false,
             paused: false,
+            absent: false,
         }
     }
 
@@ -64,6 +67,10 @@ impl Failure {
 pub(crate) trait Reading: Send + Sync {
     /// Runs a probe on the host as the step's account.
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>>;
+    /// The same on another host of the run, by its inventory name.
+    fn probe_on<'a>(&'a self, host: &'a str, _probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
+        Box::pin(async move { Err(Failure::new(format!("{host} is no host of this run"))) })
+    }
     /// Shows what is waited for, the value seen last and the time left. Not journalled.
     fn progress(&self, text: &str);
     /// Resolves when no more waiting is wanted (the second Ctrl-C).
@@ -75,6 +82,13 @@ pub(crate) trait Reading: Send + Sync {
     fn ask<'a>(&'a self, prompt: &'a str, _hidden: bool) -> BoxFuture<'a, Result<String, Failure>> {
         Box::pin(async move { Err(Failure::paused(format!("waiting for a person: {prompt}"))) })
     }
+    /// What an earlier step of this plan, or of this check run, will have left; None where no step said, and in a run,
+    /// where everything is looked at as it is.
+    fn foreseen(&self, _fact: &Fact) -> Option<Value> {
+        None
+    }
+    /// Says what this step will leave, for the checks of later steps.
+    fn foresee(&self, _fact: Fact, _value: Value) {}
 }
 
 /// What a step that changes something may reach as well.

@@ -301,6 +301,7 @@ fn phase(how: RunEnd) -> &'static str {
         RunEnd::Unknown => "unknown",
         RunEnd::Paused => "paused",
         RunEnd::Interrupted => "interrupted",
+        RunEnd::Closed => "closed",
         RunEnd::Refused => "refused",
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::id::RunId;
-use crate::job::{BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading};
+use crate::job::{BoxFuture, Changing, Decision, Done, Facts, Failure, Job, Output, Probe, Reading};
 use crate::template::{Rendered, Scope};
 use crate::yaml::{Diagnostic, Node, Span};
 
@@ -67,6 +67,22 @@ pub(crate) trait ShellAction: Send + Sync {
     fn apply(&self, facts: &Facts) -> Option<Job>;
     /// What the job's output says.
     fn parse(&self, output: &Output) -> Result<Done, Failure>;
+    /// The plan looks, and `decision` says what that decides.
+    fn decides(&self) -> bool {
+        false
+    }
+    /// What the check decides for the plan; None where nothing is decided.
+    fn decision(&self, _found: &Verdict) -> Option<Decision> {
+        None
+    }
+    /// What was found, had the steps before this one left what `left` gives for a name on this host.
+    fn after(&self, found: Verdict, _left: &dyn Fn(&str) -> Option<Value>) -> Verdict {
+        found
+    }
+    /// Names on this host, and what this step will leave there.
+    fn leaves(&self, _found: &Verdict) -> Vec<(String, Value)> {
+        Vec::new()
+    }
 }
 
 /// A kind that drives from the controller: schema, health, http, pause.
@@ -91,11 +107,40 @@ pub(crate) trait DriveAction: Send + Sync {
     fn reads_only(&self) -> bool {
         false
     }
+    /// The plan looks, by `decide`.
+    fn decides(&self) -> bool {
+        false
+    }
+    /// A look for the plan. What makes the step impossible is an error: the run is refused before it begins.
+    fn decide<'a>(&'a self, _host: &'a dyn Reading) -> BoxFuture<'a, Result<Option<Decision>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+impl Action {
+    /// The plan looks at what is there, and what it finds stands in its digest.
+    pub(crate) fn decides(&self) -> bool {
+        match self {
+            Action::Answer(_) => false,
+            Action::Shell(action) => action.decides(),
+            Action::Drive(action) => action.decides(),
+        }
+    }
 }
 
 impl Context<'_> {
     pub(crate) fn render(&self, node: &Node) -> Result<Rendered, Diagnostic> {
         self.templates.value(node, self.scope)
+    }
+
+    /// The hosts of a pattern with their variables, `--limit` aside; None: those of the playbook's `hosts`.
+    pub(crate) fn hosts(&self, pattern: Option<&str>) -> Result<Vec<(String, Scope)>, String> {
+        let peers = self.scope.peers.as_ref().ok_or("no other host is known here")?;
+        let names = peers.select(pattern)?;
+        Ok(names
+            .into_iter()
+            .filter_map(|name| peers.scope(&name).map(|scope| (name, scope)))
+            .collect())
     }
 
     /// Renders a file's text (the template kind). `at` is where the file is named.

@@ -32,8 +32,7 @@ pub(super) use manual;
 
 /// Kinds that design.md names and that are not there yet.
 const LATER: &[&str] = &[
-    "line", "fetch", "download", "unpack", "package", "user", "reboot", "restore", "temporal", "approve", "gate",
-    "load", "soak",
+    "line", "fetch", "download", "unpack", "package", "user", "reboot", "restore", "approve", "gate", "load", "soak",
 ];
 
 /// Names under which Ansible has what a kind does.
@@ -122,6 +121,7 @@ fn words(ty: Ty) -> String {
         Ty::TextList => "text, or list of text".to_owned(),
         Ty::Map => "mapping".to_owned(),
         Ty::Choice(words) => words.join(" | "),
+        Ty::Theirs => "text, rendered for each of the hosts".to_owned(),
         Ty::Expressions => "expression, or list of expressions".to_owned(),
         Ty::Any => "any value".to_owned(),
     }

@@ -19,6 +19,7 @@ mod tests;
 #[cfg(test)]
 mod trial;
 mod upload;
+mod wait;
 
 pub(crate) use action::{Action, Context, DriveAction, ShellAction, Verdict};
 pub(crate) use list::{find, known_later, page, spelled};
@@ -28,18 +29,23 @@ use std::path::PathBuf;
 
 // The words of every kind.
 pub(crate) use crate::job::{
-    BoxFuture, Changing, Done, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+    BoxFuture, Changing, Decision, Done, Fact, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
 };
 use crate::yaml::{Diagnostics, Node};
 
 // A new kind is its file and a word here. rustfmt does not see the files of this list: `make fmt` names them.
 list::kinds! {
-    command shell script copy template file stat http service swap backup schema health set debug assert fail pause
+    command shell script copy template file stat http service swap backup schema health temporal set debug assert fail pause
 }
 
 /// Looks at a schema, for `refit schema status`; no word of a playbook.
 pub(crate) fn schema_status() -> &'static dyn Kind {
     &schema::STATUS
+}
+
+/// Looks at a Temporal cluster and shows all of it, for `refit temporal status`.
+pub(crate) fn temporal_status() -> &'static dyn Kind {
+    &temporal::STATUS
 }
 
 /// A kind: its manual, its parameters, its result fields, and how parameters become an action.
@@ -72,6 +78,11 @@ pub(crate) trait Kind: Send + Sync {
     /// Files and folders on the controller that the step will use; their content is part of the recipe.
     fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
         params.files(self.params(), context.folder)
+    }
+    /// Other hosts, by their inventory names, that the step reads on (`Reading::probe_on`): they are connected as well.
+    fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let _ = (params, context);
+        Vec::new()
     }
     /// Names that the step waits for beside those of its parameters (in a template file).
     fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {

@@ -66,7 +66,16 @@ pub(crate) enum Ty {
     Choice(&'static [&'static str]),
     /// A list of bare expressions; one stands for a list of one. Never rendered before the step runs.
     Expressions,
+    /// Text with the variables of other hosts; never rendered with those of the step's own.
+    Theirs,
     Any,
+}
+
+impl Ty {
+    /// The kind itself renders it.
+    pub(crate) fn stays_as_written(self) -> bool {
+        matches!(self, Ty::Expressions | Ty::Theirs)
+    }
 }
 
 /// The permission bits of a file: 0 to 0o7777. Prints as Ansible prints it: `0644`.
@@ -123,7 +132,7 @@ impl Params {
         let mut given = IndexMap::new();
         for (key, value) in node.as_map().unwrap_or_default() {
             let Some(name) = key.text.as_deref() else { continue };
-            let expressions = table(kind, name).is_some_and(|param| param.ty == Ty::Expressions);
+            let expressions = table(kind, name).is_some_and(|param| param.ty.stays_as_written());
             let rendered = if expressions {
                 Ok(Rendered {
                     value: Json::Null,
@@ -542,6 +551,7 @@ fn check(name: &str, ty: Ty, given: &Given) -> Result<(), Diagnostic> {
             }
             None => Err(wrong(given, name, "a word").help(format!("one of {}", words.join(", ")))),
         },
+        Ty::Theirs => Ok(()),
         Ty::Expressions => {
             let items = node.as_seq().unwrap_or(std::slice::from_ref(node));
             match items

@@ -206,6 +206,21 @@ impl Placement {
         }
     }
 
+    /// The name of the one file that it places.
+    fn fact(&self, result: &Value) -> Option<String> {
+        let path = result.get("path").filter(|_| !self.tree)?;
+        Some(format!("file{}", path.as_str()?))
+    }
+
+    fn leaving(&self) -> Value {
+        json!({
+            "sha256": self.items[0].upload.sha256,
+            "mode": self.mode.map(|mode| mode.0),
+            "owner": self.owner,
+            "group": self.group,
+        })
+    }
+
     fn same_attributes(&self, seen: &HashMap<String, String>) -> bool {
         let is = |wanted: &Option<String>, name: &str, id: &str| {
             wanted
@@ -471,6 +486,38 @@ impl ShellAction for Placement {
             predicted: self.result(&report, false),
             diff: self.diff(&report),
         })
+    }
+
+    fn after(&self, found: Verdict, left: &dyn Fn(&str) -> Option<Value>) -> Verdict {
+        let (Verdict::Same(result) | Verdict::Differs { predicted: result, .. }) = &found;
+        let Some(before) = self.fact(result).and_then(|name| left(&name)) else {
+            return found;
+        };
+        let wanted = self.leaving();
+        let kept = |name: &str| wanted[name].is_null() || wanted[name] == before[name];
+        let mut result = result.clone();
+        if !self.force {
+            return Verdict::Same(result);
+        }
+        if let (false, Value::Object(fields)) = (self.secret, &mut result) {
+            fields.insert("sha256".to_owned(), wanted["sha256"].clone());
+        }
+        match ["sha256", "mode", "owner", "group"].iter().all(|name| kept(name)) {
+            true => Verdict::Same(result),
+            // A diff would compare with what is there now.
+            false => Verdict::Differs {
+                predicted: result,
+                diff: None,
+            },
+        }
+    }
+
+    fn leaves(&self, found: &Verdict) -> Vec<(String, Value)> {
+        let (Verdict::Same(result) | Verdict::Differs { predicted: result, .. }) = found;
+        self.fact(result)
+            .map(|name| (name, self.leaving()))
+            .into_iter()
+            .collect()
     }
 
     fn apply(&self, facts: &Facts) -> Option<Job> {

@@ -24,7 +24,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    Action, BoxFuture, Changing, Context, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty, Verdict, list,
+    Action, BoxFuture, Changing, Context, Decision, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty,
+    Verdict, list,
 };
 use crate::database::Database;
 use crate::schema;
@@ -41,20 +42,30 @@ const PARAMS: &[Param] = &[
 
 /// The database that a parameter names; None where the name or the database is not known yet.
 pub(super) fn database(params: &Params, context: &Context<'_>) -> Result<Option<Arc<Database>>, Diagnostic> {
-    let Some(name) = params.text("database") else {
-        return Ok(None);
-    };
-    if let Some(database) = context.databases.get(&name) {
+    match params.text("database") {
+        Some(name) => named(params, "database", &name, context),
+        None => Ok(None),
+    }
+}
+
+/// The database of this name, which the parameter `of` gave; None where it is not known yet.
+pub(super) fn named(
+    params: &Params,
+    of: &str,
+    name: &str,
+    context: &Context<'_>,
+) -> Result<Option<Arc<Database>>, Diagnostic> {
+    if let Some(database) = context.databases.get(name) {
         return Ok(Some(Arc::clone(database)));
     }
-    if context.database_names.contains(&name) {
+    if context.database_names.iter().any(|known| known == name) {
         return Ok(None);
     }
-    let error = params.error("database", format!("there is no database `{name}`"));
+    let error = params.error(of, format!("there is no database `{name}`"));
     let nearest = context
         .database_names
         .iter()
-        .map(|known| (strsim::damerau_levenshtein(&name, known), known))
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
         .min()
         .filter(|(distance, _)| *distance <= 2);
     Err(match nearest {
@@ -70,10 +81,18 @@ struct Update {
     to: String,
 }
 
+impl Update {
+    async fn plan(&self, host: &dyn Reading) -> Result<schema::Plan, Failure> {
+        let plan = schema::plan(&self.database, &self.dir, Some(&self.to), Some(host)).await?;
+        schema::foresee(&plan, &self.database, host);
+        Ok(plan)
+    }
+}
+
 impl DriveAction for Update {
     fn check<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Verdict, Failure>> {
         Box::pin(async move {
-            let plan = schema::plan(&self.database, &self.dir, Some(&self.to), Some(host)).await?;
+            let plan = self.plan(host).await?;
             let result = json!({"from": plan.from.as_str(), "to": plan.to.as_str(), "applied": plan.applied()});
             Ok(match plan.done() {
                 true => Verdict::Same(result),
@@ -91,6 +110,14 @@ impl DriveAction for Update {
 
     fn settle<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Option<Done>, Failure>> {
         Box::pin(schema::settle(&self.database, &self.dir, Some(&self.to), host))
+    }
+
+    fn decides(&self) -> bool {
+        true
+    }
+
+    fn decide<'a>(&'a self, host: &'a dyn Reading) -> BoxFuture<'a, Result<Option<Decision>, Failure>> {
+        Box::pin(async move { Ok(Some(self.plan(host).await?.decision())) })
     }
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {

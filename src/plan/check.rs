@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,15 +13,15 @@ use super::loaded::Loaded;
 use super::scope::Place;
 use super::stages::{Instance, instances, stage_hosts};
 use super::unit::{
-    Prepared, condition, databases, delegate, fields, given, ignores, item_binding, items, number, prepare, unit_scope,
-    wants_database,
+    Prepared, Ready, condition, databases, delegate, fields, given, ignores, item_binding, items, number, prepare,
+    unit_scope, wants_database,
 };
 use super::{limits, names, tags};
 use crate::id::{HostName, Phase, Unit};
-use crate::kind::{Context, Params};
+use crate::kind::{Context, Decision, Params};
 use crate::playbook::{Body, Stage, Step};
 use crate::template::{Binding, Pending, Scope};
-use crate::yaml::{Diagnostic, Diagnostics, Node};
+use crate::yaml::{Diagnostic, Diagnostics, Node, Span};
 
 /// What a look at every unit gave.
 #[derive(Default)]
@@ -52,6 +53,28 @@ pub(crate) struct PlannedUnit {
     pub(crate) kind: &'static str,
     pub(crate) title: String,
     pub(crate) state: Planned,
+    pub(crate) look: Look,
+}
+
+/// What a look at the world decides about a unit of the plan.
+pub(crate) enum Look {
+    /// Its kind decides nothing before its turn, or what it needs is not known yet.
+    None,
+    Due(Box<Due>),
+    Decided(Decision),
+    /// It could not be decided yet, and why.
+    Open(String),
+}
+
+/// A look that is still to be made.
+pub(crate) struct Due {
+    pub(crate) ready: Ready,
+    pub(crate) at: Span,
+    pub(crate) timeout: Option<Duration>,
+    /// One host does it for all (`run_once`).
+    pub(crate) once: bool,
+    /// The playbook says itself what a failure means.
+    pub(crate) lenient: bool,
 }
 
 pub(crate) enum Planned {
@@ -378,14 +401,25 @@ impl<'a> Pass<'a> {
                 host: host.clone(),
                 item: (!single).then_some(index),
             };
-            let state = self.unit(place, step, binding);
-            if let Some(state) = state {
+            let looked = self.unit(place, step, binding);
+            if let Some((state, ready)) = looked {
                 skipped_all &= matches!(state, Planned::Skipped(_));
+                let look = match ready.filter(|ready| phase == Phase::Step && ready.action.decides()) {
+                    None => Look::None,
+                    Some(ready) => Look::Due(Box::new(Due {
+                        ready: *ready,
+                        at: step.kind_span.clone(),
+                        timeout: step.timeout,
+                        once: step.run_once || place.instance.is_some_and(|instance| instance.stage().run_once),
+                        lenient: step.ignore_errors.is_some() || step.failed_when.is_some() || step.until.is_some(),
+                    })),
+                };
                 units.push(PlannedUnit {
                     unit,
                     kind: step.kind.name(),
                     title: title(loaded, &step.name, &scope),
                     state,
+                    look,
                 });
             } else {
                 skipped_all = false;
@@ -415,6 +449,9 @@ impl<'a> Pass<'a> {
             let mut ignored = Vec::new();
             self.step(place, verify, phase, path, &mut ignored);
         }
+        for undo in &step.undo {
+            self.step(place, undo, Phase::Undo, path, units);
+        }
         if step.kind.free_names() {
             self.set(place, step);
         }
@@ -443,12 +480,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn unit(&mut self, place: Place<'_>, step: &Step, item: Option<Binding>) -> Option<Planned> {
+    /// What can be said of it, and what it would do where all of that is known.
+    fn unit(&mut self, place: Place<'_>, step: &Step, item: Option<Binding>) -> Option<(Planned, Option<Box<Ready>>)> {
         let loaded = self.loaded;
         let host = place.host;
         let scope = unit_scope(loaded, place.with_step(step), item.clone());
         match condition(loaded, place, step, &scope) {
-            Ok(Some(Prepared::Skip(why))) => return Some(Planned::Skipped(why)),
+            Ok(Some(Prepared::Skip(why))) => return Some((Planned::Skipped(why), None)),
             Ok(_) => {}
             Err(e) => {
                 self.error(Some(host), e);
@@ -477,7 +515,7 @@ impl<'a> Pass<'a> {
             let result = delegate(loaded, host, step, &scope);
             self.take(Some(host), result)?
         };
-        self.found.accounts.entry(on).or_default().insert(user);
+        self.found.accounts.entry(on).or_default().insert(user.clone());
         let params = {
             let result = Params::decode(step.kind, &step.kind_span, given);
             self.take(Some(host), result)?
@@ -495,6 +533,17 @@ impl<'a> Pass<'a> {
             quiet: step.no_log,
             diff: false,
         };
+        for other in step.kind.reaches(&params, &context) {
+            if let Some(other) = loaded.inventory.hosts().find(|known| known.as_str() == other)
+                && loaded.takes(other)
+            {
+                self.found
+                    .accounts
+                    .entry(other.clone())
+                    .or_default()
+                    .insert(user.clone());
+            }
+        }
         let mut problems = step.kind.lint(&params, &context);
         for path in step.kind.artefacts(&params, &context) {
             self.found.artefacts.entry(path).or_default().insert(host.clone());
@@ -503,26 +552,27 @@ impl<'a> Pass<'a> {
             match prepare(loaded, place, step, item) {
                 Ok(Prepared::Ready(ready)) => {
                     self.error(Some(host), problems);
-                    return Some(Planned::Known {
-                        digest: ready.digest,
+                    let known = Planned::Known {
+                        digest: ready.digest.clone(),
                         command: if step.no_log {
                             format!("{}: hidden: no_log", step.kind.name())
                         } else {
-                            ready.command
+                            ready.command.clone()
                         },
-                    });
+                    };
+                    return Some((known, Some(ready)));
                 }
                 Ok(Prepared::Pending(names)) => {
                     self.error(Some(host), problems);
-                    return Some(Planned::Decided(names));
+                    return Some((Planned::Decided(names), None));
                 }
-                Ok(Prepared::Skip(why)) => return Some(Planned::Skipped(why)),
+                Ok(Prepared::Skip(why)) => return Some((Planned::Skipped(why), None)),
                 Err(e) => problems.extend(e),
             }
         }
         let failed = problems.has_errors();
         self.error(Some(host), problems);
-        (!failed).then_some(Planned::Decided(waits))
+        (!failed).then_some((Planned::Decided(waits), None))
     }
 
     /// What is evaluated when the unit has run: only names can be looked at now.

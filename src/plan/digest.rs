@@ -1,5 +1,5 @@
 //! Two digests. The *recipe*: playbook, its files, artefacts, this program's version. The *plan*: the recipe, the
-//! hosts, and every unit's parameters with secrets by HMAC.
+//! hosts, every unit's parameters with secrets by HMAC, and what looks decided: versions, never raw readings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::check::{Checked, Planned};
+use super::check::{Checked, Look, Planned};
 use super::loaded::Loaded;
 use crate::event::Digests;
 use crate::id::hex;
@@ -51,7 +51,7 @@ pub(crate) fn recipe(loaded: &Arc<Loaded>, checked: &Checked) -> Result<Digests,
     Ok(Digests { whole, parts })
 }
 
-/// The plan of a run: what an approval would bind to.
+/// The plan of a run, with what was decided by looking: what an approval would bind to.
 pub(crate) fn plan_digest(recipe: &Digests, checked: &Checked) -> String {
     let mut parts: Vec<String> = vec![recipe.whole.clone()];
     for stage in &checked.stages {
@@ -64,6 +64,11 @@ pub(crate) fn plan_digest(recipe: &Digests, checked: &Checked) -> String {
                 Planned::Known { digest, .. } => digest.clone(),
                 Planned::Decided(names) => format!("when {} known", names.join(",")),
                 Planned::Skipped(_) => "skipped".into(),
+            });
+            parts.extend(match &unit.look {
+                Look::Decided(decision) => serde_json::to_string(decision).ok(),
+                Look::Open(_) => Some("not decided yet".into()),
+                Look::None | Look::Due(_) => None,
             });
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::schema_verb;
 use super::scope::{Shared, SharedLive};
 use super::tags::Tags;
+use super::{schema_verb, temporal_verb};
 use crate::event::OneSchema;
 use crate::id::{HostName, RunId};
 use crate::inventory::Inventory;
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) diff: bool,
     /// `refit schema`: nothing of the playbook but one database's schema.
     pub(crate) schema: Option<OneSchema>,
+    /// `refit temporal status`: nothing of the playbook but its `temporal` probes.
+    pub(crate) temporal: bool,
 }
 
 /// May secrets be asked for?
@@ -134,6 +136,9 @@ pub(crate) fn load(options: Options, run: RunId, key: [u8; 32], secrets: SecretU
     let secrets = if broken { SecretUse::Placeholder } else { secrets };
     if let Some(verb) = &options.schema {
         schema_verb::only(&mut playbook, verb)?;
+    }
+    if options.temporal {
+        temporal_verb::only(&mut playbook)?;
     }
     if inventory.hosts().next().is_none() {
         errors.push(Diagnostic::general("the inventory has no host").help("name a source with hosts: `-i FILE`"));

@@ -12,9 +12,10 @@ mod scope;
 pub(crate) mod serial;
 mod stages;
 mod tags;
+mod temporal_verb;
 mod unit;
 
-pub(crate) use check::{Checked, Planned, check, playbook_name, title};
+pub(crate) use check::{Checked, Due, Look, Planned, PlannedUnit, check, playbook_name, title};
 pub(crate) use digest::{difference, plan_digest, recipe};
 pub(crate) use limits::{Limits, limits};
 pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};

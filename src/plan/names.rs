@@ -137,6 +137,7 @@ impl Names<'_> {
             if let Some(verify) = &step.verify {
                 self.steps(std::slice::from_ref(verify));
             }
+            self.steps(&step.undo);
         }
     }
 

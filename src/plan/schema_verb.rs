@@ -89,6 +89,7 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         vars: Arc::new(Layer::new()),
         verify: None,
         idempotent: false,
+        undo: Vec::new(),
     };
     let stages: Vec<Stage> = found.as_ref().map(|(stages, _)| stages.clone()).unwrap_or_default();
     let vars: Layer = stages
@@ -96,24 +97,36 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         .flat_map(|stage| stage.vars.iter())
         .map(|(n, b)| (n.clone(), b.clone()))
         .collect();
+    let title = match verb.status {
+        true => format!("Look at the schema of {}", verb.database),
+        false => format!("Update the schema of {}", verb.database),
+    };
     let stage = Stage {
-        id: "schema".into(),
-        name: Node::string(
-            place.clone(),
-            match verb.status {
-                true => format!("Look at the schema of {}", verb.database),
-                false => format!("Update the schema of {}", verb.database),
-            },
-        ),
         hosts: stages.iter().rev().find_map(|stage| stage.hosts.clone()),
         vars: Arc::new(vars),
+        elevation: stages
+            .last()
+            .map_or_else(Elevation::default, |stage| stage.elevation.clone()),
+        ..one_stage("schema", Node::string(place.clone(), title), vec![step])
+    };
+    playbook.probes.clear();
+    playbook.finally.clear();
+    playbook.stages = vec![stage];
+    Ok(())
+}
+
+/// A stage of a verb that runs nothing else of the playbook: once, on the playbook's own hosts.
+pub(super) fn one_stage(id: &str, name: Node, steps: Vec<Step>) -> Stage {
+    Stage {
+        id: id.into(),
+        name,
+        hosts: None,
+        vars: Arc::default(),
         when: None,
         serial: None,
         forks: None,
         max_fail: None,
-        elevation: stages
-            .last()
-            .map_or_else(Elevation::default, |stage| stage.elevation.clone()),
+        elevation: Elevation::default(),
         tags: Vec::new(),
         run_once: true,
         for_each: None,
@@ -123,12 +136,8 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
         environment: None,
         guard: Vec::new(),
         rollback: Vec::new(),
-        body: Body::Steps(vec![step]),
-    };
-    playbook.probes.clear();
-    playbook.finally.clear();
-    playbook.stages = vec![stage];
-    Ok(())
+        body: Body::Steps(steps),
+    }
 }
 
 /// The first schema step of a database, and the stages around it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use serde_json::{Value, json};
 
 use super::loaded::Loaded;
-use super::stages::Instance;
+use super::stages::{self, Instance};
 use crate::id::HostName;
 use crate::inventory::Inventory;
 use crate::playbook::Step;
@@ -224,6 +224,17 @@ impl Peers for OtherHosts {
         let host = self.loaded.inventory.hosts().find(|h| h.as_str() == host)?.clone();
         Some(self.loaded.scope(Place::host(&host)))
     }
+
+    fn select(&self, pattern: Option<&str>) -> Result<Vec<String>, String> {
+        let loaded = &self.loaded;
+        let hosts = match pattern {
+            Some(pattern) => selected(&loaded.inventory, pattern)?,
+            None => stages::matching(loaded, &loaded.playbook.hosts, None)
+                .map_err(|found| found.into_iter().map(|one| one.message).collect::<Vec<_>>().join("; "))?,
+        };
+        let taken = hosts.iter().filter(|host| !loaded.excluded.contains_key(*host));
+        Ok(taken.map(|host| host.as_str().to_owned()).collect())
+    }
 }
 
 /// What a template sees where there is no playbook: the inventory's variables of one host, and of the others.
@@ -246,5 +257,22 @@ impl Peers for InventoryHosts {
     fn scope(&self, host: &str) -> Option<Scope> {
         let host = self.0.hosts().find(|h| h.as_str() == host)?.clone();
         Some(inventory_scope(&self.0, &host))
+    }
+
+    fn select(&self, pattern: Option<&str>) -> Result<Vec<String>, String> {
+        let hosts = selected(&self.0, pattern.unwrap_or("all"))?;
+        Ok(hosts.iter().map(|host| host.as_str().to_owned()).collect())
+    }
+}
+
+fn selected(inventory: &Inventory, pattern: &str) -> Result<Vec<HostName>, String> {
+    match inventory.select(pattern) {
+        Ok(hosts) if hosts.is_empty() => Err(format!("`{pattern}` matches no host of the inventory")),
+        Ok(hosts) => Ok(hosts),
+        Err(error) => Err([Some(error.message), error.help]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(": ")),
     }
 }

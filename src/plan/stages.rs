@@ -62,6 +62,19 @@ pub(crate) fn stage_hosts(
     node: &Node,
     parent: Option<&Instance<'_>>,
 ) -> Result<StageHosts, Diagnostics> {
+    let matched = matching(loaded, node, parent)?;
+    Ok(StageHosts {
+        matched: matched.len(),
+        hosts: matched.into_iter().filter(|host| loaded.takes(host)).collect(),
+    })
+}
+
+/// The same before limit and exclusions.
+pub(super) fn matching(
+    loaded: &Arc<Loaded>,
+    node: &Node,
+    parent: Option<&Instance<'_>>,
+) -> Result<Vec<HostName>, Diagnostics> {
     let rendered = loaded.templates.value(node, &common_scope(loaded, parent))?;
     if !rendered.pending.is_empty() {
         return Err(Diagnostic::error(
@@ -90,10 +103,7 @@ pub(crate) fn stage_hosts(
     if matched.is_empty() {
         return Err(Diagnostic::error(&node.span, format!("`{pattern}` matches no host of the inventory")).into());
     }
-    Ok(StageHosts {
-        matched: matched.len(),
-        hosts: matched.into_iter().filter(|host| loaded.takes(host)).collect(),
-    })
+    Ok(matched)
 }
 
 /// The path of a stage, without the index of its own `for_each`.

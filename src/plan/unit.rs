@@ -114,7 +114,7 @@ pub(crate) fn given(
     for (key, node) in step.params.as_map().unwrap_or_default() {
         let Some(name) = key.text.clone() else { continue };
         let ty = step.kind.params().iter().find(|p| p.name == name).map(|p| p.ty);
-        let rendered = if ty == Some(Ty::Expressions) {
+        let rendered = if ty.is_some_and(Ty::stays_as_written) {
             Rendered {
                 value: Value::Null,
                 secret: false,

@@ -126,6 +126,8 @@ pub(crate) struct Step {
     pub(crate) vars: Arc<Layer>,
     pub(crate) verify: Option<Box<Step>>,
     pub(crate) idempotent: bool,
+    /// What puts back a temporary state that the step brings about.
+    pub(crate) undo: Vec<Step>,
 }
 
 impl std::fmt::Debug for Step {

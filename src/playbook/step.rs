@@ -19,6 +19,7 @@ pub(super) enum Use {
     Probe,
     Guard,
     Rollback,
+    Undo,
     Finally,
     Verify,
 }
@@ -30,7 +31,7 @@ impl Use {
             Use::Probe => Some("probes"),
             Use::Guard => Some("guard"),
             Use::Verify => Some("verify"),
-            Use::Step | Use::Rollback | Use::Finally => None,
+            Use::Step | Use::Rollback | Use::Undo | Use::Finally => None,
         }
     }
 }
@@ -76,6 +77,10 @@ pub(super) fn steps(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Vec<S
         if let Some(mut step) = one(loader, item, purpose) {
             if item.get("id").is_none() {
                 step.id = ids.unique(&step.id);
+            }
+            // Two steps of a stage may put things back by steps of one name.
+            for undo in &mut step.undo {
+                undo.id = format!("{}.{}", step.id, undo.id);
             }
             steps.push(step);
         }
@@ -180,8 +185,11 @@ fn one(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Option<Step> {
         .get("idempotent", decode::boolean, &mut loader.found)
         .unwrap_or(false);
 
+    let undo_entry = fields.entry("undo");
+
     let (kind, key, value) = kind(loader, node, &fields)?;
     let params = params(loader, kind, key, value)?;
+    let undo = undo_entry.map_or_else(Vec::new, |(key, list)| undo(loader, key, list, node, kind, purpose));
     if let Some((key, _)) = reads_key
         && !MAY_READ.contains(&kind.name())
     {
@@ -239,7 +247,34 @@ fn one(loader: &mut Loader<'_>, node: &Node, purpose: Use) -> Option<Step> {
         vars: Arc::new(vars),
         verify,
         idempotent,
+        undo,
     })
+}
+
+/// `undo` of a step that may have one.
+fn undo(loader: &mut Loader<'_>, key: &Node, node: &Node, step: &Node, kind: &dyn Kind, purpose: Use) -> Vec<Step> {
+    let wrong = if purpose != Use::Step {
+        Some((
+            "`undo` goes with a step of a stage",
+            "what is put back in the end belongs to the step that brings it about",
+        ))
+    } else if kind.reads_only() {
+        Some(("this step only reads: there is nothing to put back", "remove `undo`"))
+    } else if step.get("loop").is_some() {
+        Some((
+            "`undo` does not go with `loop`",
+            "write the `loop` into the steps of `undo`",
+        ))
+    } else {
+        None
+    };
+    match wrong {
+        Some((message, help)) => {
+            loader.found.push(Diagnostic::error(&key.span, message).help(help));
+            Vec::new()
+        }
+        None => steps(loader, node, Use::Undo),
+    }
 }
 
 fn needs_until(loader: &mut Loader<'_>, key: &Node, has_until: bool) {

@@ -722,7 +722,7 @@ secrets:
 databases:
   a: { engine: postgres, host: h, name: n, user: u, password: hunter2 }
   b: { engine: postgers, port: 70000, pasword: { env: X } }
-  c: { engine: mysql, via: h }
+  c: { engine: cassandra, via: h }
   d: { host: h }
   e: { engine: sqlite, tls: { verify: maybe, cafile: x } }
   f: text
@@ -808,17 +808,17 @@ steps:
        |
        = help: did you mean `password`?
 
-    error: the engine `mysql` is known, not built yet
+    error: the engine `cassandra` is known, not built yet
       --> p.yml:13:16
        |
-    13 |   c: { engine: mysql, via: h }
-       |                ^^^^^
+    13 |   c: { engine: cassandra, via: h }
+       |                ^^^^^^^^^
 
     error: `via` of a database is known, not built yet
-      --> p.yml:13:23
+      --> p.yml:13:27
        |
-    13 |   c: { engine: mysql, via: h }
-       |                       ^^^
+    13 |   c: { engine: cassandra, via: h }
+       |                           ^^^
        |
        = help: the controller must reach the database itself
 
@@ -828,7 +828,7 @@ steps:
     14 |   d: { host: h }
        |   ^
        |
-       = help: write `engine: postgres` or `engine: sqlite`
+       = help: write `engine: postgres`, `engine: mysql` or `engine: sqlite`
 
     error: the database needs `path`
       --> p.yml:15:3
@@ -1166,7 +1166,7 @@ fn step_mistakes() {
         "reboot:",
         "include_tasks: a.yml",
         "block:\n  - command: a",
-        "command: a\nwith_items: [1]\nnotify: x\nundo: {}\nasync: 10\nargs: { chdir: / }\nloop_control: {}",
+        "command: a\nwith_items: [1]\nnotify: x\nundo: []\nasync: 10\nargs: { chdir: / }\nloop_control: {}",
         "copy: src=a dest=b",
         "copy: { sorce: a, mode: 0644 }",
         "copy: { dest: /a, mode: 420 }",
@@ -1291,12 +1291,6 @@ fn step_mistakes() {
     5 |     notify: x
       |     ^^^^^^
 
-    error: `undo` of a step is known, not built yet
-     --> p.yml:6:5
-      |
-    6 |     undo: {}
-      |     ^^^^
-
     error: `async` is a word of Ansible's
      --> p.yml:7:5
       |
@@ -1321,7 +1315,7 @@ fn step_mistakes() {
       |
       = help: remove it: the item is `item`; a stage with `for_each:` names it by `as:`
 
-    6 errors
+    5 errors
 
     error: `copy` takes a mapping, found text
      --> p.yml:3:11

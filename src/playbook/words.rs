@@ -7,7 +7,7 @@ pub(super) fn later(level: Level) -> &'static [&'static str] {
     match level {
         Level::Playbook => &["handlers"],
         Level::Stage => &["order", "between", "estimate", "no_way_back"],
-        Level::Step => &["notify", "undo", "include"],
+        Level::Step => &["notify", "include"],
     }
 }
 
@@ -83,6 +83,7 @@ pub(super) const STEP: &[&str] = &[
     "vars",
     "verify",
     "idempotent",
+    "undo",
 ];
 
 pub(super) fn known(level: Level) -> &'static [&'static str] {

@@ -56,12 +56,13 @@ pub(super) fn recap(state: &RunState, end: End) -> Vec<Line> {
     let mut lines = vec![Line::edge(), heading(state, end)];
     lines.extend(stages(state));
     lines.extend(table(&rows, end.check));
+    lines.extend(running(state));
     lines.extend(left_open(state));
     let way = ways::way(end.how, end.exit);
     let tone = match end.how {
         RunEnd::Done => Tone::Good,
         RunEnd::Unknown => Tone::Unknown,
-        RunEnd::Paused | RunEnd::Interrupted => Tone::Changed,
+        RunEnd::Paused | RunEnd::Interrupted | RunEnd::Closed => Tone::Changed,
         RunEnd::Failed | RunEnd::Refused => Tone::Bad,
     };
     lines.push(Line::edge());
@@ -86,7 +87,14 @@ pub(super) fn recap(state: &RunState, end: End) -> Vec<Line> {
                 .tone(Tone::Bold, ways::decide(&state.run, unit)),
         );
     }
-    let commands: Vec<_> = way.commands(&state.run).collect();
+    let back = state.rolling_back.is_some();
+    let commands: Vec<_> = way
+        .commands(&state.run)
+        .map(|(what, command)| match back {
+            true => (what, command.replace("refit resume", "refit rollback")),
+            false => (what, command),
+        })
+        .collect();
     let width = commands.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
     lines.extend(commands.into_iter().map(|(what, command)| {
         let what = format!("  {:<width$}", format!("{what}:"), width = width + 3);
@@ -274,7 +282,7 @@ fn unknown(state: &RunState) -> Vec<(&Unit, &str)> {
 }
 
 /// Jobs that were announced and not seen to end: they live on, or end on the host by themselves.
-fn left_open(state: &RunState) -> Vec<Line> {
+fn running(state: &RunState) -> Vec<Line> {
     let open: Vec<&Unit> = state
         .units
         .iter()
@@ -292,5 +300,21 @@ fn left_open(state: &RunState) -> Vec<Line> {
         )),
     ];
     lines.extend(open.iter().map(|unit| Line::edge().text(format!("  {unit}"))));
+    lines
+}
+
+/// Steps that brought about what their `undo` has not put back.
+fn left_open(state: &RunState) -> Vec<Line> {
+    if state.left_open.is_empty() {
+        return Vec::new();
+    }
+    let head = "left open, what these steps brought about was not put back:";
+    let mut lines = vec![Line::edge(), Line::edge().tone(Tone::Changed, head)];
+    lines.extend(
+        state
+            .left_open
+            .iter()
+            .map(|unit| Line::edge().text(format!("  {unit}"))),
+    );
     lines
 }

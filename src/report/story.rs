@@ -149,6 +149,23 @@ impl Story {
             Event::HostRetried { host, stage } => {
                 vec![Line::now().text(format!("again        {host} from {stage} on"))]
             }
+            Event::RollbackBegan { who, reason } => vec![
+                Line::now()
+                    .tone(Tone::Changed, "taken back")
+                    .text(format!("   by {who}: {reason}")),
+            ],
+            Event::Held { who, reason } => vec![
+                Line::now()
+                    .tone(Tone::Changed, "held")
+                    .text(format!("         by {who}: {reason}; no further batch or stage begins")),
+            ],
+            Event::Released { who, reason } => {
+                vec![
+                    Line::now()
+                        .tone(Tone::Good, "let go")
+                        .text(format!("       by {who}: {reason}")),
+                ]
+            }
             Event::Note { text } => note(text),
             Event::Asked { unit, prompt } => vec![Line::now().text(format!("asks         {unit}: {prompt}"))],
             Event::RunEnded { how, exit } => self.run_ended(record.at, *how, *exit, state),
@@ -161,6 +178,7 @@ impl Story {
             | Event::Intent { .. }
             | Event::Items { .. }
             | Event::Withdrawn { .. }
+            | Event::Undone { .. }
             | Event::Segment { .. } => Vec::new(),
         }
     }
@@ -439,6 +457,7 @@ fn slug_like(title: &str, stage: &str) -> bool {
 pub(super) fn doing(unit: &Unit, title: &str) -> String {
     match unit.phase {
         Phase::Rollback => format!("rolling back: {title}"),
+        Phase::Undo => format!("putting back: {title}"),
         Phase::Guard => format!("guard: {title}"),
         Phase::Probe | Phase::Step | Phase::Finally => title.to_owned(),
     }

@@ -29,6 +29,7 @@ pub(super) fn way(how: RunEnd, exit: u8) -> Way {
         (RunEnd::Paused, _) => ("paused", &[ON, CLOSE]),
         (RunEnd::Interrupted, 143) => ("stopped from outside", &[ON, CLOSE]),
         (RunEnd::Interrupted, _) => ("stopped by Ctrl-C", &[ON, CLOSE]),
+        (RunEnd::Closed, _) => ("closed: nothing of it goes on", &[]),
         (RunEnd::Refused, _) => ("refused; nothing was touched", &[]),
     };
     Way { meaning, commands }

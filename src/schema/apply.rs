@@ -12,7 +12,7 @@ use super::postgres::Postgres;
 use super::{Plan, SchemaError, Status, Version, sqlite};
 use crate::database::{Database, Engine, Session};
 use crate::event::Segment;
-use crate::job::{Changing, Done, Failure, Reading};
+use crate::job::{Changing, Done, Fact, Failure, Reading};
 
 /// What can be said of a directory without any database: each problem, and whether it is about `to`.
 pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, String)> {
@@ -66,7 +66,8 @@ async fn read(session: &mut Session, database: &Database) -> Result<State, Schem
     }
 }
 
-/// What would be done. `to` None: the newest version of the directory.
+/// What would be done. `to` None: the newest version of the directory. A version that an earlier step will have left
+/// stands in for the one that is there.
 pub(crate) async fn plan(
     database: &Database,
     dir: &Path,
@@ -75,19 +76,30 @@ pub(crate) async fn plan(
 ) -> Result<Plan, SchemaError> {
     let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => server_plan::<Postgres>(database, &layout, to).await,
-        Engine::Mysql => server_plan::<Mysql>(database, &layout, to).await,
+        Engine::Postgres => server_plan::<Postgres>(database, &layout, to, host).await,
+        Engine::Mysql => server_plan::<Mysql>(database, &layout, to, host).await,
         Engine::Sqlite => {
             let state = sqlite::read(database, on_host(database, host)?).await?;
-            Plan::compute(database, &layout, &state, to)
+            Plan::compute(database, &layout, &expected(database, host, &state), to)
         }
     }
 }
 
-async fn server_plan<D: Dialect>(database: &Database, layout: &Layout, to: Option<&str>) -> Result<Plan, SchemaError> {
+async fn server_plan<D: Dialect>(
+    database: &Database,
+    layout: &Layout,
+    to: Option<&str>,
+    host: Option<&dyn Reading>,
+) -> Result<Plan, SchemaError> {
     let mut session = Session::open(database, "refit: plan").await?;
     session.refuse_unfit().await?;
-    let (mut plan, state) = executor::plan::<D>(&mut session, database, layout, to, &[]).await?;
+    let state = D::read(&mut session, database).await?;
+    let expected = expected(database, host, &state);
+    let mut plan = executor::plan::<D>(&mut session, database, layout, to, &expected).await?;
+    // What an earlier step leaves is not half-way.
+    if expected == state {
+        executor::stand::<D>(&mut session, database, layout, &mut plan, &state, &[]).await?;
+    }
     let sizes = D::sizes(&mut session, &plan, &state).await?;
     plan.notes.extend(sizes);
     session.close().await;
@@ -106,6 +118,27 @@ pub(crate) async fn cancel(database: &Database, tag: &str) -> Result<usize, Sche
     };
     watch.close().await;
     Ok(told)
+}
+
+/// Says what the plan will leave, for the plans of later steps.
+pub(crate) fn foresee(plan: &Plan, database: &Database, host: &dyn Reading) {
+    if let (false, Ok(state)) = (plan.done(), serde_json::to_value(&plan.leaves)) {
+        host.foresee(fact(database), state);
+    }
+}
+
+fn fact(database: &Database) -> Fact {
+    match database.engine {
+        Engine::Postgres | Engine::Mysql => Fact::Shared(format!("schema/{}/{}", database.place(), database.name)),
+        Engine::Sqlite => Fact::Here(format!("schema{}", database.path)),
+    }
+}
+
+fn expected(database: &Database, host: Option<&dyn Reading>, now: &State) -> State {
+    let foreseen = host.and_then(|host| host.foreseen(&fact(database)));
+    foreseen
+        .and_then(|state| serde_json::from_value(state).ok())
+        .unwrap_or_else(|| now.clone())
 }
 
 /// Brings a database to a version, going on where an earlier attempt stopped.

@@ -14,6 +14,9 @@ pub(crate) enum SchemaError {
     /// What the database or the directory is makes the update wrong.
     #[error("database {label}: {what}")]
     Unfit { label: String, what: String },
+    /// What the update needs is not there, and an earlier step may make it.
+    #[error("database {label}: {what}")]
+    Absent { label: String, what: String },
     #[error("database {label}: {what}")]
     Failed { label: String, what: String },
     /// A person has to look.
@@ -36,6 +39,10 @@ impl From<SchemaError> for Failure {
             SchemaError::Host(failure) => *failure,
             SchemaError::Unknown { .. } => Failure {
                 unknown: true,
+                ..Failure::new(error.to_string())
+            },
+            SchemaError::Absent { .. } | SchemaError::Database(DatabaseError::NoDatabase { .. }) => Failure {
+                absent: true,
                 ..Failure::new(error.to_string())
             },
             other => Failure::new(other.to_string()),

@@ -224,10 +224,9 @@ pub(super) async fn plan<D: Dialect>(
     database: &Database,
     layout: &Layout,
     to: Option<&str>,
-    journal: &[Segment],
-) -> Answer<(Plan, State)> {
-    let state = D::read(session, database).await?;
-    let mut plan = Plan::compute(database, layout, &state, to)?;
+    state: &State,
+) -> Answer<Plan> {
+    let plan = Plan::compute(database, layout, state, to)?;
     if !plan.done() {
         let server = session.server().await?;
         D::fit(&server, layout, plan.to.as_str()).map_err(|what| SchemaError::Unfit {
@@ -235,10 +234,22 @@ pub(super) async fn plan<D: Dialect>(
             what: format!("{server} {what}"),
         })?;
     }
+    Ok(plan)
+}
+
+/// Finds how much of the first pending version is there already.
+pub(super) async fn stand<D: Dialect>(
+    session: &mut Session,
+    database: &Database,
+    layout: &Layout,
+    plan: &mut Plan,
+    state: &State,
+    journal: &[Segment],
+) -> Answer<()> {
     if let Some(first) = plan.pending.first_mut() {
-        first.done = D::standing(session, database, layout, first, &state, journal).await?;
+        first.done = D::standing(session, database, layout, first, state, journal).await?;
     }
-    Ok((plan, state))
+    Ok(())
 }
 
 pub(super) struct Update<'a, D> {
@@ -259,7 +270,9 @@ impl<D: Dialect> Update<'_, D> {
         wait_for_ours::<D>(&mut self.watch, self.database, self.host, self.work.id()).await?;
         self.lock().await?;
         self.work.simple(D::settings()).await?;
-        let (plan, _) = plan::<D>(&mut self.watch, self.database, layout, to, self.journal).await?;
+        let state = D::read(&mut self.watch, self.database).await?;
+        let mut plan = plan::<D>(&mut self.watch, self.database, layout, to, &state).await?;
+        stand::<D>(&mut self.watch, self.database, layout, &mut plan, &state, self.journal).await?;
         if plan.setup {
             let segment = self.intent("0.0/1", String::new(), "makes the version tables").await?;
             D::setup(self, &segment.name, &Record::initial(&plan.db_name)).await?;

@@ -26,7 +26,7 @@ mod mysql_tests;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{apply, cancel, lint, plan, settle, status};
+pub(crate) use apply::{apply, cancel, foresee, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
 pub(crate) use version::Version;

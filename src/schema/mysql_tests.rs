@@ -582,9 +582,14 @@ async fn other_chains_on_mysql() {
 #[tokio::test]
 async fn mariadb_holds_the_default_store_alone() {
     let Some(lab) = MysqlLab::mariadb() else { return };
-    let database = lab.over_tls(&lab.create("store"));
-    let crashes = crashing(&database, "temporal", "1.19", &PLACES[1..]).await;
-    assert!(crashes > 80, "{crashes}");
+    let database = lab.create("store");
+    status(&lab.over_tls(&database), None).await.unwrap();
+    // MariaDB's looks differ in how it shows types and defaults.
+    let crashes = crashing(&database, "temporal", "1.2", &PLACES[1..]).await;
+    assert!(crashes > 50, "{crashes}");
+    apply(&database, &chain("temporal"), Some("1.19"), &Host::new("run.rest.1"))
+        .await
+        .unwrap();
     let status = status(&database, None).await.unwrap();
     assert!(status.server.starts_with("MariaDB 10."), "{}", status.server);
     assert_eq!(status.version.unwrap().as_str(), "1.19");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::layout::{Layout, Step};
@@ -11,9 +12,10 @@ use super::statement::{Place, Statement};
 use super::{SchemaError, Version};
 use crate::database::{Database, Engine};
 use crate::event::Segment;
+use crate::job::Decision;
 
 /// What a database says of its schema.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     /// The version tables are there.
     pub(super) versioned: bool,
@@ -40,6 +42,29 @@ impl State {
                 .map(|stem| stem.to_string_lossy().into_owned())
                 .unwrap_or_default(),
         }
+    }
+
+    /// The same when these versions are applied.
+    fn after(&self, db_name: &str, to: &Version, pending: &[Pending]) -> State {
+        let mut after = State {
+            versioned: true,
+            mark: None,
+            ..self.clone()
+        };
+        match after.rows.iter_mut().find(|(name, _)| name == db_name) {
+            Some((_, version)) => *version = to.to_string(),
+            None => after.rows.push((db_name.to_owned(), to.to_string())),
+        }
+        for version in pending {
+            after.history.push((version.version.to_string(), version.md5.clone()));
+            for statement in version.parts.iter().flat_map(|part| &part.statements) {
+                after.tables.extend(statement.creates.clone());
+                for table in &statement.drops {
+                    after.tables.remove(table);
+                }
+            }
+        }
+        after
     }
 
     /// The version of a database; None where the version tables have to be set up first.
@@ -195,6 +220,8 @@ pub(crate) struct Plan {
     pub(crate) pending: Vec<Pending>,
     /// What a person should know before: sizes, files that changed since, versions that change nothing.
     pub(crate) notes: Vec<String>,
+    /// What the database will say of itself then.
+    pub(super) leaves: State,
 }
 
 /// What `refit schema status` shows.
@@ -300,11 +327,13 @@ impl Plan {
             });
             before = step.version.clone();
         }
+        let db_name = state.db_name(database);
         Ok(Plan {
             label: database.label.clone(),
             place: database.place(),
             setup: current.is_none(),
-            db_name: state.db_name(database),
+            leaves: state.after(&db_name, &to, &pending),
+            db_name,
             from,
             to,
             pending,
@@ -315,6 +344,24 @@ impl Plan {
     /// Nothing to do.
     pub(crate) fn done(&self) -> bool {
         self.pending.is_empty() && !self.setup
+    }
+
+    /// For the plan of a run; without sizes and other readings.
+    pub(crate) fn decision(&self) -> Decision {
+        let parts = || self.pending.iter().flat_map(|pending| &pending.parts);
+        let cautions = parts().flat_map(|part| {
+            let cautious = part.statements.iter().filter_map(|s| Some((s, s.caution?)));
+            cautious.map(|(s, caution)| format!("{}  {}: {caution}", part.name, one_line(&s.text, 90)))
+        });
+        Decision {
+            about: format!("database {}", self.label),
+            from: Some(self.from.to_string()),
+            to: self.to.to_string(),
+            changes: !self.done(),
+            versions: self.applied(),
+            statements: parts().map(|part| part.statements.len()).sum(),
+            cautions: cautions.collect(),
+        }
     }
 
     pub(crate) fn applied(&self) -> Vec<String> {

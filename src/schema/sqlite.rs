@@ -57,6 +57,10 @@ fn parse(database: &Database, output: &Output) -> Result<State, SchemaError> {
         let words = output.stderr.trim();
         return Err(unfit(format!("{}: sqlite3 says: {words}", database.path)));
     }
+    let absent = |what: String| SchemaError::Absent {
+        label: database.label.clone(),
+        what,
+    };
     let mut state = State::default();
     let strange = |line: &str| unfit(format!("sqlite3 answered `{line}`"));
     for line in output.stdout.lines().filter(|line| !line.is_empty()) {
@@ -64,9 +68,9 @@ fn parse(database: &Database, output: &Output) -> Result<State, SchemaError> {
         let word = fields.next().unwrap_or_default();
         let mut field = || fields.next().and_then(unhex).ok_or_else(|| strange(line));
         match word {
-            "no-sqlite3" => return Err(unfit("the host has no sqlite3, which a SQLite schema needs".into())),
+            "no-sqlite3" => return Err(absent("the host has no sqlite3, which a SQLite schema needs".into())),
             "absent" => {}
-            "no-folder" => return Err(unfit(format!("the folder of {} is not there", database.path))),
+            "no-folder" => return Err(absent(format!("the folder of {} is not there", database.path))),
             "unreadable" => return Err(unfit(format!("{} cannot be read by this account", database.path))),
             "table" => match field()?.as_str() {
                 "schema_version" => state.versioned = true,

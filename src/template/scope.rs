@@ -40,6 +40,9 @@ pub(crate) trait Peers: Send + Sync {
     fn names(&self) -> Vec<String>;
     /// The scope of a host; None where there is no such host.
     fn scope(&self, host: &str) -> Option<Scope>;
+    /// Names of the hosts of a pattern, `--limit` aside, without the excluded; None: of the playbook's `hosts`. Err: what
+    /// is wrong with it.
+    fn select(&self, pattern: Option<&str>) -> Result<Vec<String>, String>;
 }
 
 /// All that a template of one host can name. Cheap to clone and to extend.

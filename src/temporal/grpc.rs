@@ -40,6 +40,7 @@ fn code_name(code: tonic::Code) -> String {
 /// A server that answered a connection.
 pub(crate) struct Peer {
     grpc: Grpc<Channel>,
+    limit: Duration,
 }
 
 impl Peer {
@@ -56,6 +57,7 @@ impl Peer {
             .map_err(|error| GrpcError::Connect(innermost(&error)))?;
         Ok(Peer {
             grpc: Grpc::new(channel),
+            limit,
         })
     }
 
@@ -75,7 +77,7 @@ impl Peer {
         Ok(response.server_version)
     }
 
-    async fn call<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, GrpcError>
+    pub(super) async fn call<Q, A>(&mut self, path: &'static str, request: Q) -> Result<A, GrpcError>
     where
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
@@ -86,7 +88,10 @@ impl Peer {
             .map_err(|error| GrpcError::Connect(innermost(&error)))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
         let path = path.parse().map_err(|_| GrpcError::Address(path.to_owned()))?;
-        match self.grpc.unary(tonic::Request::new(request), path, codec).await {
+        let mut request = tonic::Request::new(request);
+        // The server is told as well: Temporal refuses a long poll that names no deadline.
+        request.set_timeout(self.limit);
+        match self.grpc.unary(request, path, codec).await {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => match status.source() {
                 Some(source) => Err(GrpcError::Connect(innermost(source))),

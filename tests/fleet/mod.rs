@@ -11,10 +11,13 @@ use serde_json::Value;
 pub(crate) use process::{kill, kill_tree, signal, ssh_of};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/fleet.sh");
+const MACHINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/hosts.sh");
 
 /// Hosts h1 … hN behind real sshd, a folder for playbooks, a home and a journal; all of it goes with the value.
 pub(crate) struct Fleet {
     dir: tempfile::TempDir,
+    /// For hosts that boot systemd: the network namespace that reaches them.
+    network: Option<String>,
 }
 
 /// How a run of the program ended and what it said.
@@ -26,46 +29,73 @@ pub(crate) struct Ended {
     pub(crate) took: Duration,
 }
 
-/// Runs the lab's script. None: it cannot run here, which CI must not accept.
-fn lab(args: &[&str]) -> Option<()> {
-    let output = Command::new("bash")
-        .arg(SCRIPT)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+/// Runs one of the lab's scripts and gives what it printed. None: it cannot run here, which CI must not accept.
+fn lab(script: &str, args: &[&str], environment: &[(&str, String)]) -> Option<String> {
+    let mut command = Command::new("bash");
+    command.arg(script).args(args).stdin(Stdio::null());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.code() {
-        Some(0) => Some(()),
+        Some(0) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Some(77) => {
             assert!(std::env::var_os("CI").is_none(), "this is CI, and {text}");
             eprintln!("skipped: {}", text.trim());
             None
         }
-        _ => panic!("fleet.sh {args:?}: {text}"),
+        _ => panic!("{script} {args:?}: {text}{}", String::from_utf8_lossy(&output.stdout)),
     }
 }
 
 impl Fleet {
     pub(crate) fn up(hosts: usize) -> Option<Fleet> {
-        let dir = tempfile::Builder::new()
-            .prefix("refit-e2e-")
-            .tempdir_in("/tmp")
-            .unwrap();
-        // The lab's other accounts have to reach their homes.
-        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let fleet = Fleet { dir };
-        for folder in ["play", "home", "tmp"] {
-            std::fs::create_dir(fleet.dir.path().join(folder)).unwrap();
-        }
-        lab(&["up", &fleet.hosts(), &hosts.to_string()])?;
+        let fleet = Fleet::nothing_yet("/tmp", None);
+        lab(SCRIPT, &["up", &fleet.hosts(), &hosts.to_string()], &[])?;
         Some(fleet)
     }
 
     /// A fleet that also knows the accounts refit-deploy, refit-ops and refit-plain.
     pub(crate) fn with_accounts(hosts: usize) -> Option<Fleet> {
-        lab(&["users"])?;
+        lab(SCRIPT, &["users"], &[])?;
         Fleet::up(hosts)
+    }
+
+    /// Machines of their own, that boot systemd; the group of all is `lab`. What starts with `host_root` is not there.
+    pub(crate) fn machines(hosts: usize) -> Option<Fleet> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let network = format!("refit{}-{count}", std::process::id());
+        let fleet = Fleet::nothing_yet("/var/tmp", Some(network));
+        fleet.machine(&["up", &hosts.to_string()])?;
+        Some(fleet)
+    }
+
+    fn nothing_yet(above: &str, network: Option<String>) -> Fleet {
+        let dir = tempfile::Builder::new().prefix("refit-e2e-").tempdir_in(above).unwrap();
+        // The lab's other accounts have to reach their homes.
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for folder in ["play", "home", "tmp"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        Fleet { dir, network }
+    }
+
+    /// `hosts.sh …`, for machines.
+    pub(crate) fn machine(&self, args: &[&str]) -> Option<String> {
+        let network = self.network.clone().unwrap_or_default();
+        let environment = [
+            ("REFIT_LAB", self.hosts()),
+            ("REFIT_LAB_NS", network),
+            ("REFIT_LAB_BASES", "/var/tmp/refit-lab/bases".to_owned()),
+            ("REFIT_LAB_OWNER", std::process::id().to_string()),
+        ];
+        lab(MACHINES, args, &environment)
+    }
+
+    /// What a shell line prints that root runs in a machine, not over the network. It must end with 0.
+    pub(crate) fn on(&self, host: &str, line: &str) -> String {
+        let said = self.machine(&["exec", host, line]).unwrap_or_default();
+        said.trim_end().to_owned()
     }
 
     fn hosts(&self) -> String {
@@ -103,17 +133,25 @@ impl Fleet {
     }
 
     pub(crate) fn stop(&self, host: &str) {
-        lab(&["stop", &self.hosts(), host, "--cut"]);
+        lab(SCRIPT, &["stop", &self.hosts(), host, "--cut"], &[]);
     }
 
     pub(crate) fn start(&self, host: &str) {
-        lab(&["start", &self.hosts(), host]);
+        lab(SCRIPT, &["start", &self.hosts(), host], &[]);
     }
 
     /// The program in a closed environment: a home, a temporary folder and a journal of its own, no colour, and of
     /// this process's environment the path alone.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_refit"));
+        let program = env!("CARGO_BIN_EXE_refit");
+        let mut command = match &self.network {
+            None => Command::new(program),
+            Some(network) => {
+                let mut inside = Command::new("nsenter");
+                inside.args([&format!("--net=/run/netns/{network}"), "--", program]);
+                inside
+            }
+        };
         command
             .args(args)
             .env_clear()
@@ -221,6 +259,10 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if self.network.is_some() {
+            self.machine(&["down"]);
+            return;
+        }
         let dir = self.hosts();
         let _ = Command::new("bash")
             .arg(SCRIPT)

@@ -1,5 +1,6 @@
-//! Real accounts and a real sudo: on hosts that `hosts.sh` of the lab has started (REFIT_LAB names its folder, and this
-//! test runs in its network). `deploy` has NOPASSWD, `ops` the password `ops-secret`, `plain` nothing.
+//! Real accounts and a real sudo (with `use_pty`), hosts that go dark and reboot: on machines that boot systemd. `deploy`
+//! has NOPASSWD, `ops` the password `ops-secret`, `plain` nothing. Only the network of the machines reaches them, so one
+//! test starts them and runs the others in there, by this same program; REFIT_LAB names their folder.
 
 use std::path::PathBuf;
 
@@ -12,11 +13,44 @@ use crate::secret::Secret;
 
 const LOGIN: Account = Account::Login;
 
-fn target(user: &str) -> Option<Target> {
-    let Some(folder) = std::env::var_os("REFIT_LAB").map(PathBuf::from) else {
-        eprintln!("skipped: REFIT_LAB is not set");
-        return None;
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/hosts.sh");
+
+#[test]
+fn on_machines() {
+    let dir = tempfile::Builder::new()
+        .prefix("refit-test-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    let script = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("bash");
+        command
+            .arg(SCRIPT)
+            .args(arguments)
+            .env("REFIT_LAB", dir.path().join("lab"))
+            .env("REFIT_LAB_NS", format!("refit{}", std::process::id()))
+            .env("REFIT_LAB_BASES", "/var/tmp/refit-lab/bases")
+            .env("REFIT_LAB_OWNER", std::process::id().to_string());
+        command.output().unwrap()
     };
+    let up = script(&["up", "1"]);
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    if up.status.code() == Some(77) {
+        assert!(std::env::var_os("CI").is_none(), "this is CI, and {said}");
+        eprintln!("skipped: {said}");
+        return;
+    }
+    assert!(up.status.success(), "{said}");
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let inside = module_path!().split_once("::").unwrap().1.to_owned() + "::";
+    let ended = script(&["run", &program, &inside, "--ignored", "--nocapture", "--test-threads=1"]);
+    script(&["down"]);
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    println!("{said}");
+    assert!(ended.status.success() && said.contains("4 passed"), "{said}");
+}
+
+fn target(user: &str) -> Target {
+    let folder = PathBuf::from(std::env::var_os("REFIT_LAB").expect("REFIT_LAB"));
     let inventory = std::fs::read_to_string(folder.join("inventory.ini")).unwrap();
     let address = inventory
         .split("ansible_host=")
@@ -39,13 +73,13 @@ fn target(user: &str) -> Option<Target> {
             at: None,
         })
     };
-    Some(Target::from_vars(&HostName::new("h1").unwrap(), get).unwrap().0)
+    Target::from_vars(&HostName::new("h1").unwrap(), get).unwrap().0
 }
 
-async fn link(hub: &Hub, user: &str, password: Option<&str>) -> Option<Link> {
-    let mut target = target(user)?;
+async fn link(hub: &Hub, user: &str, password: Option<&str>) -> Link {
+    let mut target = target(user);
     target.sudo.password = password.map(Secret::new);
-    Some(hub.connect(&target).await.unwrap())
+    hub.connect(&target).await.unwrap()
 }
 
 fn root() -> Account {
@@ -53,6 +87,7 @@ fn root() -> Account {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by on_machines"]
 async fn sudo_is_told_apart() {
     let hub = lab::hub();
     for (user, password, cause) in [
@@ -65,9 +100,7 @@ async fn sudo_is_told_apart() {
         ("plain", Some("whatever"), Some(Cause::SudoPassword)),
         ("plain", None, Some(Cause::SudoPassword)),
     ] {
-        let Some(link) = link(&hub, user, password).await else {
-            return;
-        };
+        let link = link(&hub, user, password).await;
         match (
             link.probes(&root(), &[Probe::new("id -u; echo $HOME; sleep 0; cat")])
                 .await,
@@ -86,11 +119,10 @@ async fn sudo_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by on_machines"]
 async fn the_pump_ends_probes_behind_sudo_and_jobs_live() {
     let hub = lab::hub();
-    let Some(first) = link(&hub, "ops", Some("ops-secret")).await else {
-        return;
-    };
+    let first = link(&hub, "ops", Some("ops-secret")).await;
     let run = RunId::fresh();
     let postgres = Account::Sudo("daemon".to_owned());
     let look = first.look(&root()).await.unwrap();
@@ -131,9 +163,7 @@ async fn the_pump_ends_probes_behind_sudo_and_jobs_live() {
     .await;
     assert!(cut.is_err());
     drop(first);
-    let Some(second) = link(&hub, "deploy", None).await else {
-        return;
-    };
+    let second = link(&hub, "deploy", None).await;
     let other = second
         .lock(&root(), &[], &RunId::fresh(), look.fence + 1, "two", false)
         .await;
@@ -185,11 +215,10 @@ async fn the_pump_ends_probes_behind_sudo_and_jobs_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by on_machines"]
 async fn a_login_without_root_keeps_its_own_folder() {
     let hub = lab::hub();
-    let Some(link) = link(&hub, "plain", None).await else {
-        return;
-    };
+    let link = link(&hub, "plain", None).await;
     let shell = sh(
         &link,
         &LOGIN,
@@ -211,30 +240,20 @@ async fn a_login_without_root_keeps_its_own_folder() {
     hub.close().await;
 }
 
-/// REFIT_LAB_SCRIPT is the lab's script, for faults.
-fn lab_script(arguments: &[&str]) -> bool {
-    let Some(script) = std::env::var_os("REFIT_LAB_SCRIPT") else {
-        eprintln!("skipped: REFIT_LAB_SCRIPT is not set");
-        return false;
-    };
+fn lab_script(arguments: &[&str]) {
     let status = std::process::Command::new("bash")
-        .arg(script)
+        .arg(SCRIPT)
         .args(arguments)
         .status()
         .unwrap();
     assert!(status.success(), "{arguments:?}");
-    true
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by on_machines"]
 async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
     let hub = lab::hub();
-    let Some(first) = link(&hub, "root", None).await else {
-        return;
-    };
-    if !lab_script(&["fault", "h1", "none"]) {
-        return;
-    }
+    let first = link(&hub, "root", None).await;
     let run = RunId::fresh();
     let fence = first.look(&LOGIN).await.unwrap().fence;
     first.lock(&LOGIN, &[], &run, fence + 1, "one", true).await.unwrap();
@@ -261,7 +280,7 @@ async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
     first.close().await;
     lab_script(&["fault", "h1", "none"]);
     // The server still holds the old connection, with the lock: the same run with a higher epoch ends it.
-    let second = link(&hub, "root", None).await.unwrap();
+    let second = link(&hub, "root", None).await;
     second.lock(&LOGIN, &[], &run, fence + 2, "one", false).await.unwrap();
     let state = second
         .status(&LOGIN, std::slice::from_ref(&id))
@@ -272,7 +291,7 @@ async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
     let boot = second.facts(&LOGIN).await.unwrap().boot_id;
     second.close().await;
     lab_script(&["reboot", "h1"]);
-    let third = link(&hub, "root", None).await.unwrap();
+    let third = link(&hub, "root", None).await;
     third.lock(&LOGIN, &[], &run, fence + 3, "one", false).await.unwrap();
     assert_ne!(third.facts(&LOGIN).await.unwrap().boot_id, boot);
     let state = third.status(&LOGIN, std::slice::from_ref(&id)).await.unwrap().remove(0);

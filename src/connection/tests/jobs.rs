@@ -145,7 +145,10 @@ async fn daemons_limits_and_signals() {
     let daemon = Job::new("sleep 3000733 & echo $!");
     let output = done(start(&link, &job_id(&run, "daemon"), &daemon).await);
     let pid: i32 = output.stdout.trim().parse().unwrap();
-    assert!(lab::named("sleep\x003000733\x00").contains(&pid));
+    lab::eventually("the daemon is `sleep`", || {
+        lab::named("sleep\x003000733\x00").contains(&pid)
+    })
+    .await;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     assert!(
         done(link.status(&LOGIN, &[job_id(&run, "daemon")]).await.unwrap().remove(0)).rc == 0,

@@ -24,14 +24,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::json;
-
-use self::target::{Seen, Target};
-use super::{
-    Action, BoxFuture, Changing, Context, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty, Verdict, list,
-};
+use self::target::Target;
+use super::wait::{self, Looks, Seen, Times, Wait};
+use super::{Action, BoxFuture, Context, Kind, Param, Params, Reading, Ty, list};
 use crate::yaml::{Diagnostic, Diagnostics};
 
 pub(super) struct Health;
@@ -60,8 +57,8 @@ const PARAMS: &[Param] = &[
         Ty::Choice(&["controller", "host"]),
         "who asks; default controller",
     ),
-    Param::new("stable_for", Ty::Duration, "how long it must stay well; default 0s"),
-    Param::new("within", Ty::Duration, "how long to wait at most; default 1m"),
+    wait::STABLE_FOR,
+    wait::WITHIN,
 ];
 
 /// Which parameters go with which target.
@@ -118,11 +115,7 @@ impl Kind for Health {
         if target == "grpc" && params.choice("from").as_deref() == Some("host") {
             found.push(params.error("from", "`grpc` with `from: host` is known, not built yet"));
         }
-        let (stable, within) = times(params);
-        if stable > within && !params.pending("within") {
-            let message = format!("it cannot stay well for {} within {}", show(stable), show(within));
-            found.push(params.error("stable_for", message));
-        }
+        found.extend(Times::read(params).lint(params));
         found.extend(Target::read(target, params, context).err());
         found
     }
@@ -137,169 +130,30 @@ impl Kind for Health {
         let Some(target) = Target::read(name, params, context)? else {
             return Err(params.error(name, format!("`{name}` has no value")).into());
         };
-        let (stable_for, within) = times(params);
         Ok(Action::Drive(Box::new(Wait {
             what: if context.quiet {
                 format!("{name} (no_log)")
             } else {
                 target.to_string()
             },
-            target,
-            host: params.choice("from").as_deref() == Some("host"),
-            stable_for,
-            within,
+            target: Asked {
+                target,
+                host: params.choice("from").as_deref() == Some("host"),
+            },
+            times: Times::read(params),
             quiet: context.quiet,
         })))
     }
 }
 
-fn times(params: &Params) -> (Duration, Duration) {
-    (
-        params.duration("stable_for").unwrap_or_default(),
-        params.duration("within").unwrap_or(Duration::from_secs(60)),
-    )
-}
-
-struct Wait {
+struct Asked {
     target: Target,
-    /// For a person.
-    what: String,
+    /// By the host; else from here.
     host: bool,
-    stable_for: Duration,
-    within: Duration,
-    quiet: bool,
 }
 
-/// Between two questions.
-const REST: Duration = Duration::from_millis(500);
-/// For one answer.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Time passes unseen no longer than this.
-const SHOW: Duration = Duration::from_secs(10);
-
-impl Wait {
-    fn shown(&self, seen: &str) -> String {
-        if self.quiet {
-            "hidden (no_log)".to_owned()
-        } else {
-            seen.to_owned()
-        }
-    }
-
-    async fn wait(&self, host: &dyn Reading) -> Result<Done, Failure> {
-        let start = Instant::now();
-        let mut well_since: Option<Instant> = None;
-        let mut shown = (String::new(), start);
-        loop {
-            let asked = Instant::now();
-            let left = self.within.saturating_sub(start.elapsed());
-            let limit = left.clamp(Duration::from_secs(1), ANSWER);
-            let seen = tokio::select! {
-                biased;
-                () = host.cancelled() => return Err(self.broken_off(&shown.0, left)),
-                seen = self.target.look(self.host, host, limit) => seen,
-            };
-            let (well, seen) = match seen {
-                Seen::Well(seen) => (true, self.shown(&seen)),
-                Seen::Bad(seen) => (false, self.shown(&seen)),
-                Seen::Never(failure) => return Err(failure),
-            };
-            let stable = match (well, well_since) {
-                (false, _) => {
-                    well_since = None;
-                    Duration::ZERO
-                }
-                (true, Some(since)) => asked.saturating_duration_since(since),
-                (true, None) => {
-                    well_since = Some(Instant::now());
-                    Duration::ZERO
-                }
-            };
-            let left = self.within.saturating_sub(start.elapsed());
-            if well && stable >= self.stable_for {
-                let waited = start.elapsed().as_secs();
-                return Ok(Done {
-                    changed: false,
-                    result: json!({"seen": seen, "waited": waited}),
-                    diff: None,
-                    message: Some(format!("{}: {seen}, after {waited} s", self.what)),
-                });
-            }
-            if left.is_zero() {
-                return Err(self.late(&seen, well.then_some(stable), start.elapsed()));
-            }
-            let state = if well { format!("{seen}, well") } else { seen.clone() };
-            if shown.0 != state || shown.1.elapsed() >= SHOW {
-                let so_far = match well {
-                    true => format!(" for {} of {}", show(stable), show(self.stable_for)),
-                    false => String::new(),
-                };
-                host.progress(&format!(
-                    "waiting for {}: {state}{so_far}, {} left",
-                    self.what,
-                    show(left)
-                ));
-                shown = (state, Instant::now());
-            }
-            tokio::select! {
-                biased;
-                () = host.cancelled() => return Err(self.broken_off(&seen, left)),
-                () = tokio::time::sleep(REST.min(left)) => {}
-            }
-        }
-    }
-
-    fn late(&self, seen: &str, stable: Option<Duration>, waited: Duration) -> Failure {
-        let stable = match stable {
-            Some(stable) => format!(", and stayed well for {} of {}", show(stable), show(self.stable_for)),
-            None => String::new(),
-        };
-        Failure::new(format!(
-            "waited for {}: the last answer was {seen}{stable}; no time left of {}",
-            self.what,
-            show(self.within)
-        ))
-        .with(json!({"seen": seen, "waited": waited.as_secs()}))
-    }
-
-    fn broken_off(&self, seen: &str, left: Duration) -> Failure {
-        let seen = if seen.is_empty() { "none" } else { seen };
-        Failure::new(format!(
-            "the wait for {} was broken off: the last answer was {seen}, {} left",
-            self.what,
-            show(left)
-        ))
-    }
-}
-
-impl DriveAction for Wait {
-    /// It can only be known by waiting, and a check does not wait.
-    fn check<'a>(&'a self, _host: &'a dyn Reading) -> BoxFuture<'a, Result<Verdict, Failure>> {
-        Box::pin(async {
-            Ok(Verdict::Differs {
-                predicted: json!({}),
-                diff: None,
-            })
-        })
-    }
-
-    fn apply<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(self.wait(host.reading()))
-    }
-
-    fn reads_only(&self) -> bool {
-        true
-    }
-}
-
-/// `1m30s`; below a second `0s`.
-fn show(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s}s"),
-        (0, m, 0) => format!("{m}m"),
-        (0, m, s) => format!("{m}m{s}s"),
-        (h, 0, 0) => format!("{h}h"),
-        (h, m, _) => format!("{h}h{m}m"),
+impl Looks for Asked {
+    fn look<'a>(&'a self, host: &'a dyn Reading, limit: Duration) -> BoxFuture<'a, Seen> {
+        Box::pin(self.target.look(self.host, host, limit))
     }
 }

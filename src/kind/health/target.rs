@@ -12,17 +12,10 @@ use serde_json::Value;
 
 use crate::kind::http::{self, Answer, Call, Request};
 use crate::kind::sh::{environment, quote};
+use crate::kind::wait::Seen;
 use crate::kind::{Context, Failure, Output, Params, Probe, Reading};
 use crate::temporal::{Peer, Status};
 use crate::yaml::Diagnostic;
-
-/// One answer, in the words that a person reads.
-pub(super) enum Seen {
-    Well(String),
-    Bad(String),
-    /// It cannot be asked at all, however long one waits.
-    Never(Failure),
-}
 
 pub(super) enum Target {
     Tcp {

@@ -14,6 +14,8 @@
 //! With `manager: systemd` the step is done when systemd says so: after a restart another invocation must be active, and
 //! still the same a second later. Where it is not, the failure shows the unit's status and its last 20 lines of journal.
 //!
+//! A unit file that changed, or that is a link, is read again (`systemctl daemon-reload`) before systemd acts on it.
+//!
 //! With `manager: commands` four texts for `/bin/sh` stand in for systemd. `status` ends with 0 if and only if the
 //! service runs; it must only read. `start` should return; what it prints, and what a service that it leaves behind
 //! prints, goes to `services/NAME.log` in the account's state folder, anew at every start (redirect the output of a
@@ -270,7 +272,7 @@ impl ShellAction for Service {
                 unit,
                 "enabled" | "static" | "alias" | "indirect" | "generated" | "transient"
             ),
-            Some(false) => !matches!(unit, "enabled" | "enabled-runtime" | "linked" | "linked-runtime"),
+            Some(false) => !matches!(unit, "enabled" | "enabled-runtime"),
         };
         if !enabled {
             let word = if self.enabled == Some(true) {
@@ -280,6 +282,9 @@ impl ShellAction for Service {
             };
             let now = if unit.is_empty() { "unknown" } else { unit };
             diff.push(format!("{}: {now} -> {word}", self.name));
+        }
+        if field("stale") == Some("1") {
+            diff.push(format!("{}: its unit file changed -> daemon-reload", self.name));
         }
         let result = self.result(field("pid"));
         if diff.is_empty() {

@@ -23,9 +23,10 @@ check_exe() {
 }
 
 show() {
-  load= active= sub= unit= inv= pid= type= restarts=0
+  load= active= sub= unit= inv= pid= type= restarts=0 fragment= dropins= stale=
   props=$(systemctl show -p LoadState -p ActiveState -p SubState -p UnitFileState -p InvocationID -p MainPID -p Type \
-    -p NRestarts -p ExecMainStartTimestampMonotonic -- "$name" 2>&1) || die "systemctl show: $props"
+    -p NRestarts -p ExecMainStartTimestampMonotonic -p FragmentPath -p DropInPaths -p NeedDaemonReload -- "$name" 2>&1) ||
+    die "systemctl show: $props"
   while IFS='=' read -r key value <&3; do
     case $key in
       LoadState) load=$value ;;
@@ -36,6 +37,9 @@ show() {
       MainPID) pid=$value ;;
       Type) type=$value ;;
       NRestarts) restarts=$value ;;
+      FragmentPath) fragment=$value ;;
+      DropInPaths) dropins=$value ;;
+      NeedDaemonReload) [ "$value" != yes ] || stale=1 ;;
     esac
   done 3<<EOF
 $props
@@ -51,6 +55,15 @@ sick() {
 ctl() {
   verb=$1
   o=$(systemctl "$verb" -- "$name" 2>&1 </dev/null) || { printf '%s\n' "$o" >&2; sick "systemctl $verb failed"; }
+}
+
+# Before systemd acts on a unit. It knows a changed file by a newer time alone, and behind a link there may be an older
+# one now.
+reread() {
+  for file in "$fragment" $dropins; do [ -L "$file" ] && stale=1; done
+  [ -n "$stale" ] || return 0
+  o=$(systemctl daemon-reload 2>&1 </dev/null) || die "systemctl daemon-reload failed: $o"
+  show
 }
 
 # Active, in another invocation than `$1`, and still so a moment later.
@@ -82,14 +95,14 @@ await_active() {
 look_systemd() {
   command -v systemctl >/dev/null || { echo nosystemd; exit 0; }
   show
-  printf 'load %s\nactive %s\nunit %s\npid %s\n' "$load" "$active" "$unit" "$pid"
+  printf 'load %s\nactive %s\nunit %s\npid %s\nstale %s\n' "$load" "$active" "$unit" "$pid" "$stale"
 }
 
 enable_systemd() {
   case $enabled/$unit in
     yes/enabled | yes/static | yes/alias | yes/indirect | yes/generated | yes/transient) ;;
-    yes/*) ctl enable; did=1 ;;
-    no/enabled | no/enabled-runtime | no/linked | no/linked-runtime) ctl disable; did=1 ;;
+    yes/*) reread; ctl enable; did=1 ;;
+    no/enabled | no/enabled-runtime) ctl disable; did=1 ;;
   esac
 }
 
@@ -99,12 +112,13 @@ apply_systemd() {
   show
   [ "$load" = not-found ] && die "there is no unit $name on this host"
   if [ "$load" = masked ] && [ "$1" != stopped ]; then die "unit $name is masked"; fi
+  [ -z "$stale" ] || { did=1; reread; }
   enable_systemd
   case $1 in
     started)
       case $active in
         active | reloading | refreshing) ;;
-        *) did=1 before=$inv; ctl start; await_active "$before"; check_exe "$pid" ;;
+        *) did=1 before=$inv; reread; ctl start; await_active "$before"; check_exe "$pid" ;;
       esac ;;
     stopped)
       case $active in inactive | failed) ;; *)
@@ -116,9 +130,10 @@ apply_systemd() {
           nap
         done ;;
       esac ;;
-    restarted) did=1 before=$inv; ctl restart; await_active "$before"; check_exe "$pid" ;;
+    restarted) did=1 before=$inv; reread; ctl restart; await_active "$before"; check_exe "$pid" ;;
     reloaded)
       did=1
+      reread
       case $active in
         active | reloading | refreshing) ctl reload; await_active '' ;;
         *) before=$inv; ctl start; await_active "$before"; check_exe "$pid" ;;

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::release::{Release, machine_name, runs_on};
-use crate::kind::{Done, Facts, Failure, Job, Output, Probe, ShellAction, Verdict};
+use crate::kind::{Decision, Done, Facts, Failure, Job, Output, Probe, ShellAction, Verdict};
 
 /// What the host does; a library of functions that the scripts below call.
 const LIBRARY: &str = include_str!("swap.sh");
@@ -62,6 +62,22 @@ impl Swap {
             quote(&users),
             quote(manifest),
         )
+    }
+
+    fn staged_name(&self) -> String {
+        format!("staged/{}/{}", self.name, self.version)
+    }
+
+    fn active_name(&self) -> String {
+        format!("release/{}", self.name)
+    }
+
+    /// The folder of its files, where they are given.
+    fn release(&self) -> Value {
+        match &self.files {
+            Files::Given(release) => json!(release.folder),
+            Files::Staged | Files::Back => Value::Null,
+        }
     }
 
     fn environment(&self) -> IndexMap<String, String> {
@@ -284,6 +300,101 @@ impl ShellAction for Swap {
 
     fn predicted(&self) -> Value {
         json!({"from": null, "to": self.version})
+    }
+
+    fn decides(&self) -> bool {
+        !matches!(self.files, Files::Back)
+    }
+
+    fn decision(&self, found: &Verdict) -> Option<Decision> {
+        let (result, changes) = match found {
+            Verdict::Same(result) => (result, false),
+            Verdict::Differs { predicted, .. } => (predicted, true),
+        };
+        let staged = if self.staged { ", staged" } else { "" };
+        self.decides().then(|| Decision {
+            about: format!("release {}{staged}", self.name),
+            from: result["from"].as_str().map(str::to_owned),
+            to: self.version.clone(),
+            changes,
+            versions: Vec::new(),
+            statements: 0,
+            cautions: Vec::new(),
+        })
+    }
+
+    fn after(&self, found: Verdict, left: &dyn Fn(&str) -> Option<Value>) -> Verdict {
+        if matches!(self.files, Files::Back) {
+            return found;
+        }
+        let staged = left(&self.staged_name());
+        let active = left(&self.active_name());
+        if self.staged {
+            let now = match &active {
+                Some(active) => active["version"].clone(),
+                None => match &found {
+                    Verdict::Same(result) => result["from"].clone(),
+                    Verdict::Differs { predicted, .. } => predicted["from"].clone(),
+                },
+            };
+            let result = json!({"from": now, "to": self.version});
+            return match found {
+                _ if staged.as_ref() == Some(&self.release()) => Verdict::Same(result),
+                Verdict::Same(_) => Verdict::Same(result),
+                Verdict::Differs { diff, .. } => Verdict::Differs {
+                    predicted: result,
+                    diff,
+                },
+            };
+        }
+        let release = match &self.files {
+            Files::Staged => staged.clone().unwrap_or(Value::Null),
+            _ => self.release(),
+        };
+        let Some(active) = active else {
+            return match found {
+                // It will be staged by then.
+                Verdict::Differs { predicted, diff } if staged.is_some() && matches!(self.files, Files::Staged) => {
+                    let kept = |line: &&str| !line.contains(" is not staged yet") && !line.starts_with("not validated");
+                    let diff = diff.map(|diff| diff.lines().filter(kept).map(|line| format!("{line}\n")).collect());
+                    Verdict::Differs { predicted, diff }
+                }
+                found => found,
+            };
+        };
+        let from = active["version"].clone();
+        let result = json!({"from": from, "to": self.version});
+        let same = from == json!(self.version)
+            && (active["release"] == release || release.is_null() || active["release"].is_null());
+        match same {
+            true => Verdict::Same(result),
+            false => Verdict::Differs {
+                diff: (self.diff && !self.quiet).then(|| {
+                    let from = from.as_str().unwrap_or("none");
+                    format!("{}: {from} -> {}\n", self.name, self.version)
+                }),
+                predicted: result,
+            },
+        }
+    }
+
+    fn leaves(&self, _found: &Verdict) -> Vec<(String, Value)> {
+        match &self.files {
+            Files::Back => Vec::new(),
+            Files::Given(_) if self.staged => vec![(self.staged_name(), self.release())],
+            Files::Given(release) => {
+                let files = release
+                    .entries
+                    .iter()
+                    .map(|entry| (format!("file{}", entry.dest), json!({"sha256": entry.sha256})));
+                let active = json!({"version": self.version, "release": self.release()});
+                files.chain([(self.active_name(), active)]).collect()
+            }
+            Files::Staged => vec![(
+                self.active_name(),
+                json!({"version": self.version, "release": Value::Null}),
+            )],
+        }
     }
 
     fn apply(&self, facts: &Facts) -> Option<Job> {

@@ -124,6 +124,7 @@ fn intent(unit: Unit, attempt: u32) -> Event {
         identity: "id".into(),
         digest: "0".into(),
         kind: "command".into(),
+        undo: false,
     }
 }
 

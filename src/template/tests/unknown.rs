@@ -186,6 +186,9 @@ impl Peers for Others {
     fn scope(&self, host: &str) -> Option<Scope> {
         self.0.get(host).cloned()
     }
+    fn select(&self, _: Option<&str>) -> Result<Vec<String>, String> {
+        Ok(self.names())
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# build.sh VERSION: Temporal's server and SQL tool of VERSION, from the Go module, into
-# ${XDG_CACHE_HOME:-~/.cache}/refit-lab/temporal/VERSION: bin/temporal-server, bin/temporal-sql-tool, and schema, a link to the
-# module's schema folder. Prints that folder. Does nothing where it is built. Exit 77: no Go here.
+# build.sh VERSION: Temporal's server and schema tools of VERSION, from the Go module, into
+# ${XDG_CACHE_HOME:-~/.cache}/refit-lab/temporal/VERSION: bin/temporal-server, bin/temporal-sql-tool, bin/temporal-cassandra-tool,
+# and schema, a link to the module's schema folder. Prints that folder. Does nothing where it is built. Exit 77: no Go here.
 set -euo pipefail
 version=${1:?usage: build.sh VERSION}
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || { echo "build.sh: '$version' is no version" >&2; exit 1; }
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/refit-lab/temporal/$version
 schema() { [[ -d $dir/schema/postgresql/v12/temporal/versioned && -d $dir/schema/postgresql/v12/visibility/versioned ]]; }
-if [[ -x $dir/bin/temporal-server && -x $dir/bin/temporal-sql-tool ]] && schema; then echo "$dir"; exit; fi
+if [[ -x $dir/bin/temporal-server && -x $dir/bin/temporal-sql-tool && -x $dir/bin/temporal-cassandra-tool ]] && schema; then echo "$dir"; exit; fi
 command -v go >/dev/null || { echo "build.sh: cannot run here: no Go, which builds Temporal's server (1.26 or newer)" >&2; exit 77; }
 began=$SECONDS
 echo "build.sh: building temporal-server $version (minutes where Go's caches are empty)" >&2
@@ -17,11 +17,13 @@ part=$(mktemp -d "$dir/build.XXXXXX"); trap 'rm -rf "$part"' EXIT
 export GOBIN=$part CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath -tags=disable_grpc_modules -ldflags=-s"
 go install "go.temporal.io/server/cmd/server@v$version"
 go install "go.temporal.io/server/cmd/tools/sql@v$version"
+go install "go.temporal.io/server/cmd/tools/cassandra@v$version"
 ln -sfn "$(go env GOMODCACHE)/go.temporal.io/server@v$version/schema" "$dir/schema"
 schema || { echo "build.sh: no PostgreSQL schema in Go's module folder" >&2; exit 1; }
 mv "$part/sql" "$dir/bin/temporal-sql-tool"
+mv "$part/cassandra" "$dir/bin/temporal-cassandra-tool"
 mv "$part/server" "$dir/bin/temporal-server"
-for tool in server sql-tool; do
+for tool in server sql-tool cassandra-tool; do
   "$dir/bin/temporal-$tool" --version | grep -qF "$version" || { echo "build.sh: temporal-$tool does not call itself $version" >&2; exit 1; }
 done
 echo "build.sh: temporal-server $version built in $((SECONDS - began)) s" >&2

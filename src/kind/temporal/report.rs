@@ -1,0 +1,675 @@
+//! What was found out about a cluster, what is wrong with it, and how both are shown. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use super::host::HostSays;
+use super::members::Members;
+use super::stores::{FRESH, Store};
+use crate::temporal::catalog::{Catalog, Side};
+use crate::temporal::path::{self, Path, Stores, path};
+use crate::temporal::release::Release;
+use crate::temporal::{ClusterInfo, Rings, Role, Seen, Shards, View, page};
+
+/// A database of the playbook, and which of the two it is.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) label: String,
+    pub(super) side: Side,
+    /// As `pluginName` says it, as far as the playbook's engine tells.
+    pub(super) plugin: &'static str,
+    pub(super) store: Result<Store, String>,
+}
+
+/// Everything that was asked, as it was answered.
+pub(super) struct Report<'a> {
+    pub(super) members: &'a Members,
+    pub(super) catalog: &'a Catalog,
+    pub(super) seen: Vec<Seen>,
+    pub(super) cluster: Result<(Shards, ClusterInfo), String>,
+    /// Names of other clusters that this one is told of; Err: not to be had.
+    pub(super) others: Result<Vec<String>, String>,
+    pub(super) hosts: IndexMap<String, Result<HostSays, String>>,
+    pub(super) databases: Vec<Named>,
+    pub(super) heartbeats: Option<Result<BTreeMap<Role, BTreeSet<String>>, String>>,
+    /// What the servers' own configuration gives cause to say.
+    pub(super) configuration: Vec<String>,
+}
+
+/// A version, and the hosts of which it is true.
+type Versions = BTreeMap<Release, Vec<String>>;
+
+impl Report<'_> {
+    fn view(&self, host: &str) -> Option<&View> {
+        self.seen.iter().find(|one| one.host == host)?.view.as_ref().ok()
+    }
+
+    fn says(&self, host: &str) -> Option<&HostSays> {
+        self.hosts.get(host)?.as_ref().ok()
+    }
+
+    fn frontend_version(&self, host: &str) -> Option<&str> {
+        self.view(host)?.version.as_ref().ok().map(String::as_str)
+    }
+
+    /// Versions of the processes of a host, each once.
+    fn running(&self, host: &str) -> BTreeSet<&str> {
+        let processes = self.says(host).into_iter().flat_map(|says| &says.processes);
+        processes.filter_map(|process| process.version.as_deref()).collect()
+    }
+
+    /// What runs, frontends and processes together; where nothing runs, what would be started.
+    fn versions(&self) -> Versions {
+        let mut versions = Versions::new();
+        let mut add = |host: &str, text: &str| {
+            if let Some(release) = Release::parse(text) {
+                let hosts = versions.entry(release).or_default();
+                if !hosts.iter().any(|known| known == host) {
+                    hosts.push(host.to_owned());
+                }
+            }
+        };
+        for member in &self.members.list {
+            let name = member.name.as_str();
+            self.running(name).into_iter().for_each(|text| add(name, text));
+            self.frontend_version(name).into_iter().for_each(|text| add(name, text));
+        }
+        if versions.is_empty() {
+            for member in &self.members.list {
+                let disk = self.says(&member.name).and_then(|says| says.disk.as_deref());
+                disk.into_iter().for_each(|text| {
+                    if let Some(release) = Release::parse(text) {
+                        versions.entry(release).or_default().push(member.name.clone());
+                    }
+                });
+            }
+        }
+        versions
+    }
+
+    /// The version that the cluster counts as: of several the lowest, since that is where an upgrade goes on.
+    pub(super) fn version(&self) -> Option<Release> {
+        self.versions().into_keys().next()
+    }
+
+    /// Does any server answer, or stand in the list of processes?
+    fn runs(&self) -> bool {
+        let mut names = self.members.list.iter().map(|member| member.name.as_str());
+        names.any(|name| self.frontend_version(name).is_some() || !self.running(name).is_empty())
+    }
+
+    fn info(&self) -> Option<&ClusterInfo> {
+        self.cluster.as_ref().ok().map(|(_, info)| info)
+    }
+
+    /// `pluginName` of a side: what the cluster says, else what the playbook's engine tells.
+    fn plugin(&self, side: Side) -> Option<String> {
+        let said = self.info().map(|info| match side {
+            Side::Default => info.persistence_store.clone(),
+            Side::Visibility => info.visibility_store.clone(),
+        });
+        let named = || {
+            let database = self.databases.iter().find(|database| database.side == side)?;
+            Some(database.plugin.to_owned())
+        };
+        said.filter(|text| !text.is_empty()).or_else(named)
+    }
+
+    fn label(&self, side: Side) -> &str {
+        let named = self.databases.iter().find(|database| database.side == side);
+        named.map_or(side.as_str(), |database| &database.label)
+    }
+
+    fn needed(&self, database: &Named, release: Release) -> Option<String> {
+        let plugin = self.plugin(database.side)?;
+        let (store, _) = self.catalog.store(&plugin)?;
+        Some(self.catalog.need(store, database.side, release)?.text.clone())
+    }
+
+    /// Why Refit does not upgrade this cluster, each with what to do.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let first = Release::parse("1.0.0");
+        for (release, hosts) in self.versions() {
+            if Some(release) < first {
+                found.push(format!(
+                    "{} runs {release}, older than 1.0.0: no guide leads from there; ask at the community forum (community.temporal.io)",
+                    hosts.join(", ")
+                ));
+            }
+        }
+        if let Some(info) = self.info()
+            && info.visibility_store.contains(',')
+        {
+            found.push(format!(
+                "there are two visibility stores ({}): Refit upgrades one; take `secondaryVisibilityStore` out of the configuration first, or bring up the second by hand",
+                info.visibility_store
+            ));
+        }
+        if let Ok(others) = &self.others
+            && !others.is_empty()
+        {
+            found.push(format!(
+                "this cluster is connected with {}: Refit does not upgrade clusters that replicate; disconnect them first (temporal operator cluster remove), or upgrade each by hand as upstream's guide to multi-cluster replication says",
+                others.join(", ")
+            ));
+        }
+        found
+    }
+
+    /// What a person should know, and what does not stop an upgrade.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        let versions = self.versions();
+        if versions.len() > 1 {
+            let texts: Vec<String> = versions
+                .iter()
+                .map(|(release, hosts)| format!("{release} on {}", hosts.join(", ")))
+                .collect();
+            all.push(format!("mixed versions: {}", texts.join("; ")));
+        }
+        if !self.runs() {
+            all.push("no server runs".to_owned());
+        }
+        for one in &self.seen {
+            match &one.view {
+                Err(why) if self.members.by_role || self.expects_frontend(&one.host) => {
+                    all.push(format!("{}: its frontend does not answer: {why}", one.host));
+                }
+                Err(_) => {}
+                Ok(view) => {
+                    if let Err(why) = &view.rings {
+                        all.push(format!("{}: no rings: {why}", one.host));
+                    }
+                    match &view.serving {
+                        Ok(status) if *status != crate::temporal::Status::Serving => {
+                            all.push(format!("{}: its frontend is {}", one.host, status.word()));
+                        }
+                        Ok(_) => {}
+                        Err(why) => all.push(format!("{}: no health: {why}", one.host)),
+                    }
+                }
+            }
+        }
+        for (host, says) in &self.hosts {
+            match says {
+                Err(why) => all.push(format!("{host}: not looked at: {why}")),
+                Ok(says) => {
+                    all.extend(says.warnings.iter().map(|text| format!("{host}: {text}")));
+                    let running = self.running(host);
+                    if let Some(disk) = &says.disk
+                        && !running.is_empty()
+                        && !running.contains(disk.as_str())
+                    {
+                        let running: Vec<&str> = running.into_iter().collect();
+                        all.push(format!(
+                            "{host}: {disk} is on disk and {} runs: not restarted yet",
+                            running.join(", ")
+                        ));
+                    }
+                }
+            }
+        }
+        match &self.cluster {
+            Ok((shards, info)) => {
+                let judged = shards.judge();
+                if !judged.well {
+                    all.push(judged.seen);
+                }
+                if info.visibility_store.contains("elasticsearch") || info.visibility_store.contains("opensearch") {
+                    all.push(format!(
+                        "visibility is in {}: its templates and mappings are brought up by hand (the path says to what); no server checks them",
+                        info.visibility_store
+                    ));
+                }
+                all.extend(
+                    info.version_info
+                        .iter()
+                        .flat_map(|info| &info.alerts)
+                        .map(|alert| format!("upstream: {}", alert.message)),
+                );
+            }
+            Err(why) => all.push(format!("shards and stores are not known: {why}")),
+        }
+        if let Err(why) = &self.others {
+            all.push(format!("whether it replicates is not known: {why}"));
+        }
+        let rings: BTreeSet<&Rings> = self
+            .seen
+            .iter()
+            .filter_map(|one| one.view.as_ref().ok()?.rings.as_ref().ok())
+            .collect();
+        if rings.len() > 1 {
+            all.push("the frontends see different rings".to_owned());
+        }
+        self.database_warnings(&mut all);
+        self.heartbeat_warnings(&mut all);
+        all.extend(self.configuration.iter().cloned());
+        all
+    }
+
+    /// A host of a cluster that does not say who does what is asked for a frontend only as far as its processes have one.
+    fn expects_frontend(&self, host: &str) -> bool {
+        let processes = self
+            .says(host)
+            .map(|says| says.processes.as_slice())
+            .unwrap_or_default();
+        processes.is_empty() || processes.iter().any(|process| process.roles.contains(&Role::Frontend))
+    }
+
+    fn database_warnings(&self, all: &mut Vec<String>) {
+        let release = self.version();
+        for database in &self.databases {
+            let label = &database.label;
+            let store = match &database.store {
+                Ok(store) => store,
+                Err(why) => {
+                    all.push(format!("{label}: {why}"));
+                    continue;
+                }
+            };
+            let Some(version) = &store.version else {
+                all.push(format!("{label}: there is no schema version in it"));
+                continue;
+            };
+            let plugin = self.plugin(database.side);
+            let known = plugin.as_deref().and_then(|plugin| self.catalog.store(plugin));
+            let need = known.and_then(|(store, _)| self.catalog.need(store, database.side, release?));
+            if let (Some(need), Some(release)) = (need, release)
+                && *version < need.version
+            {
+                all.push(format!(
+                    "{label}: its schema is {version}, {release} needs {}",
+                    need.text
+                ));
+            }
+            let number = store.server.split_whitespace().nth(1);
+            if let (Some((name, _)), Some(number)) = (known, number)
+                && let Err(why) = self.catalog.serves(name, number)
+            {
+                all.push(format!("{label}: {why}"));
+            }
+        }
+    }
+
+    /// Who wrote a heartbeat and is in no ring, or the other way round: by address, since the ports differ.
+    fn heartbeat_warnings(&self, all: &mut Vec<String>) {
+        let owners = match &self.heartbeats {
+            Some(Ok(owners)) => owners,
+            Some(Err(why)) => {
+                all.push(format!("heartbeats are not known: {why}"));
+                return;
+            }
+            None => return,
+        };
+        let mut rings: BTreeMap<Role, BTreeSet<&str>> = BTreeMap::new();
+        for view in self.seen.iter().filter_map(|one| one.view.as_ref().ok()) {
+            for (role, members) in view.rings.iter().flatten() {
+                rings
+                    .entry(*role)
+                    .or_default()
+                    .extend(members.iter().map(|member| host_of(member)));
+            }
+        }
+        if rings.is_empty() {
+            return;
+        }
+        for role in Role::ALL {
+            let heart: BTreeSet<&str> = owners.get(&role).into_iter().flatten().map(String::as_str).collect();
+            let ring = rings.remove(&role).unwrap_or_default();
+            let only = |one: &BTreeSet<&str>, other: &BTreeSet<&str>| -> Vec<String> {
+                one.difference(other).map(|address| (*address).to_owned()).collect()
+            };
+            let (no_ring, no_heart) = (only(&heart, &ring), only(&ring, &heart));
+            if !no_ring.is_empty() {
+                all.push(format!(
+                    "{} has a fresh heartbeat as {} and is in no ring",
+                    no_ring.join(", "),
+                    role.word()
+                ));
+            }
+            if !no_heart.is_empty() {
+                all.push(format!(
+                    "{} is in the {} ring and has no fresh heartbeat",
+                    no_heart.join(", "),
+                    role.word()
+                ));
+            }
+        }
+    }
+
+    /// The hops to a release.
+    pub(super) fn path(&self, to: &str) -> Result<Path, String> {
+        let refusals = self.refusals();
+        if !refusals.is_empty() {
+            return Err(refusals.join("; "));
+        }
+        let Some(from) = self.version() else {
+            return Err(
+                "which version runs is not known: no frontend answers, and no host has a program that says it".into(),
+            );
+        };
+        let missing = |side: Side| {
+            format!(
+                "which store holds {} is not known: no frontend tells, and no database of the step is it",
+                side.as_str()
+            )
+        };
+        let plugin = |side| self.plugin(side).ok_or_else(|| missing(side));
+        let (default, visibility) = (plugin(Side::Default)?, plugin(Side::Visibility)?);
+        let stores = Stores {
+            default: path::Database {
+                name: self.label(Side::Default),
+                store: &default,
+            },
+            visibility: path::Database {
+                name: self.label(Side::Visibility),
+                store: &visibility,
+            },
+        };
+        path(self.catalog, &from.to_string(), to, stores).map_err(|error| {
+            let help = error.help();
+            [vec![error.to_string()], help].concat().join("; ")
+        })
+    }
+
+    /// What upstream told the cluster, and what the catalog knows.
+    fn newer(&self) -> Value {
+        let Some(running) = self.version() else {
+            return json!({"patch": null, "newest": null, "recommended": null, "text": "which version runs is not known"});
+        };
+        let (patch, newest) = self.catalog.newer(running);
+        let info = self.info().and_then(|info| info.version_info.as_ref());
+        let recommended = info.and_then(|info| info.recommended.as_ref());
+        // It stays as it was for a day after an upgrade.
+        let recommended = recommended
+            .map(|release| release.version.as_str())
+            .filter(|text| Release::parse(text).is_some_and(|release| release > running));
+        let mut texts = Vec::new();
+        texts.extend(patch.map(|release| format!("{release} is the newest of {}", running.minor)));
+        texts.extend(
+            newest.map(|release| format!("{release} is the newest of all (catalog of {})", self.catalog.as_of)),
+        );
+        texts.extend(recommended.map(|text| format!("upstream recommends {text}")));
+        let text = match texts.is_empty() {
+            true => format!("none (catalog of {})", self.catalog.as_of),
+            false => texts.join("; "),
+        };
+        json!({
+            "patch": patch.map(|release| release.to_string()),
+            "newest": newest.or(patch).map(|release| release.to_string()),
+            "recommended": recommended,
+            "text": text,
+        })
+    }
+
+    /// The result of the step, without `path`.
+    pub(super) fn json(&self) -> Map<String, Value> {
+        let versions: Map<String, Value> = self
+            .members
+            .list
+            .iter()
+            .map(|member| self.json_of(&member.name))
+            .collect();
+        let words = |rings: &Rings| -> Map<String, Value> {
+            rings
+                .iter()
+                .map(|(role, members)| (role.word().to_owned(), json!(members)))
+                .collect()
+        };
+        let rings: Map<String, Value> = self
+            .seen
+            .iter()
+            .filter_map(|one| {
+                Some((
+                    one.host.clone(),
+                    words(one.view.as_ref().ok()?.rings.as_ref().ok()?).into(),
+                ))
+            })
+            .collect();
+        let shards = match &self.cluster {
+            Ok((shards, _)) => {
+                let hosts: Map<String, Value> = shards
+                    .owned
+                    .iter()
+                    .map(|(host, owned)| {
+                        (
+                            host.clone(),
+                            owned.as_ref().map_or(Value::Null, |owned| json!(owned.len())),
+                        )
+                    })
+                    .collect();
+                let judged = shards.judge();
+                json!({"configured": shards.configured, "owned": shards.sum(), "hosts": hosts, "complete": judged.well, "text": judged.seen})
+            }
+            Err(_) => Value::Null,
+        };
+        let release = self.version();
+        let schema: Map<String, Value> = self
+            .databases
+            .iter()
+            .map(|database| {
+                let store = database.store.as_ref();
+                let value = json!({
+                    "store": database.side.as_str(),
+                    "version": store.ok().and_then(|store| store.version.as_ref()).map(ToString::to_string),
+                    "needed": release.and_then(|release| self.needed(database, release)),
+                    "server": store.ok().map(|store| store.server.as_str()),
+                    "error": store.err(),
+                });
+                (database.label.clone(), value)
+            })
+            .collect();
+        let heartbeats = match &self.heartbeats {
+            Some(Ok(owners)) => words(owners).into(),
+            _ => Value::Null,
+        };
+        let warnings = [self.refusals(), self.warnings()].concat();
+        let info = self.info();
+        let stores = json!({"default": self.plugin(Side::Default), "visibility": self.plugin(Side::Visibility)});
+        let fields = json!({
+            "version": release.map(|release| release.to_string()),
+            "versions": versions,
+            "rings": rings,
+            "shards": shards,
+            "schema": schema,
+            "stores": stores,
+            "cluster": info.map(|info| json!({"id": info.cluster_id, "name": info.cluster_name, "others": self.others.as_ref().ok()})),
+            "heartbeats": heartbeats,
+            "newer": self.newer(),
+            "warnings": warnings,
+        });
+        match fields {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    fn json_of(&self, host: &str) -> (String, Value) {
+        let running: Vec<&str> = self.running(host).into_iter().collect();
+        let says = self.says(host);
+        let processes: Vec<Value> = says
+            .into_iter()
+            .flat_map(|says| &says.processes)
+            .map(|process| {
+                let roles: Vec<&str> = process.roles.iter().map(|role| role.word()).collect();
+                json!({"pid": process.pid, "exe": process.exe, "version": process.version, "roles": roles})
+            })
+            .collect();
+        let value = json!({
+            "frontend": self.frontend_version(host),
+            "running": match running[..] { [one] => Some(one), _ => None },
+            "disk": says.and_then(|says| says.disk.as_deref()),
+            "program": says.and_then(|says| says.program.as_deref()),
+            "roles": self.roles(host).into_iter().map(Role::word).collect::<Vec<_>>(),
+            "processes": processes,
+        });
+        (host.to_owned(), value)
+    }
+
+    /// What a host does: as its processes say, else as the step says.
+    fn roles(&self, host: &str) -> BTreeSet<Role> {
+        let processes = self.says(host).into_iter().flat_map(|says| &says.processes);
+        let running: BTreeSet<Role> = processes.flat_map(|process| process.roles.iter().copied()).collect();
+        if !running.is_empty() {
+            return running;
+        }
+        let member = self.members.list.iter().find(|member| member.name == host);
+        member.map(|member| member.roles.clone()).unwrap_or_default()
+    }
+
+    /// A table for a person.
+    pub(super) fn page(&self, path: Option<&Path>) -> String {
+        let mut text = String::new();
+        let dash = || "-".to_owned();
+        if let Some(info) = self.info() {
+            text += &format!(
+                "cluster {} ({}), {} history shards, stores {} and {}\n",
+                info.cluster_name,
+                info.cluster_id,
+                info.history_shard_count,
+                info.persistence_store,
+                info.visibility_store
+            );
+        }
+        let roles: BTreeSet<Role> = self.members.expected.keys().copied().collect();
+        let mut rows = vec![
+            [
+                "host",
+                "frontend at",
+                "roles",
+                "frontend",
+                "running",
+                "on disk",
+                "shards",
+                "sees",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ];
+        let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+        if let Ok((shards, _)) = &self.cluster {
+            owners.extend(
+                shards
+                    .owned
+                    .iter()
+                    .filter_map(|(host, owned)| Some((host.as_str(), owned.as_ref().ok()?.len()))),
+            );
+        }
+        for member in &self.members.list {
+            let name = member.name.as_str();
+            let running = self.running(name).into_iter().collect::<Vec<_>>().join(" ");
+            let disk = self.says(name).and_then(|says| says.disk.clone());
+            let own: Vec<&str> = owners
+                .keys()
+                .copied()
+                .filter(|owner| host_of(owner) == host_of(&member.address))
+                .collect();
+            let shards: Vec<String> = own
+                .iter()
+                .filter_map(|owner| owners.remove(owner))
+                .map(|n| n.to_string())
+                .collect();
+            let sees = match self.view(name).map(|view| &view.rings) {
+                Some(Ok(rings)) => roles
+                    .iter()
+                    .map(|role| format!("{} {}", role.word(), rings.get(role).map_or(0, BTreeSet::len)))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                Some(Err(_)) => "no rings".to_owned(),
+                None => dash(),
+            };
+            let or_dash = |text: String| if text.is_empty() { dash() } else { text };
+            rows.push(vec![
+                member.name.clone(),
+                member.address.clone(),
+                or_dash(
+                    self.roles(name)
+                        .into_iter()
+                        .map(Role::word)
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                ),
+                self.frontend_version(name).map_or_else(dash, str::to_owned),
+                or_dash(running),
+                disk.unwrap_or_else(dash),
+                or_dash(shards.join(" ")),
+                sees,
+            ]);
+        }
+        for (owner, shards) in owners {
+            let mut row = vec![dash(); 8];
+            (row[1], row[2], row[6]) = (owner.to_owned(), "history".to_owned(), shards.to_string());
+            rows.push(row);
+        }
+        text += &page::table(&rows);
+        if let Ok((shards, _)) = &self.cluster {
+            text += &format!("{}\n", shards.judge().seen);
+        }
+        if let Some(Ok(owners)) = &self.heartbeats {
+            let counts: Vec<String> = owners
+                .iter()
+                .map(|(role, owners)| format!("{} {}", role.word(), owners.len()))
+                .collect();
+            let counts = if counts.is_empty() {
+                "none".to_owned()
+            } else {
+                counts.join(", ")
+            };
+            text += &format!("heartbeats younger than {FRESH} s: {counts}\n");
+        }
+        if !self.databases.is_empty() {
+            text += &page::table(&self.schema_rows());
+        }
+        text += &format!("newer: {}\n", self.newer()["text"].as_str().unwrap_or_default());
+        if let Some(path) = path {
+            let hops: Vec<&str> = path.hops.iter().map(|hop| hop.to.as_str()).collect();
+            text += &match hops.is_empty() {
+                true => format!("path: {} runs already\n", path.to),
+                false => format!("path: {} → {}\n", path.from, hops.join(" → ")),
+            };
+        }
+        for warning in self.refusals().iter().chain(&self.warnings()) {
+            text += &page::wrap("note: ", warning);
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn schema_rows(&self) -> Vec<Vec<String>> {
+        let release = self.version();
+        let head = match release {
+            Some(release) => format!("needed by {release}"),
+            None => "needed".to_owned(),
+        };
+        let mut rows = vec![vec![
+            "database".to_owned(),
+            "store".to_owned(),
+            "schema".to_owned(),
+            head,
+            "server".to_owned(),
+        ]];
+        for database in &self.databases {
+            let store = database.store.as_ref().ok();
+            rows.push(vec![
+                database.label.clone(),
+                database.side.as_str().to_owned(),
+                store
+                    .and_then(|store| store.version.as_ref())
+                    .map_or("-".to_owned(), ToString::to_string),
+                release
+                    .and_then(|release| self.needed(database, release))
+                    .unwrap_or_else(|| "-".to_owned()),
+                store.map_or("-".to_owned(), |store| store.server.clone()),
+            ]);
+        }
+        rows
+    }
+}
+
+/// `10.0.0.1` of `10.0.0.1:7234`, and of `[fd00::1]:7234` what stands between the brackets.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
