@@ -9,6 +9,7 @@ mod hands;
 mod interrupt;
 mod kill;
 mod lock;
+mod mysql;
 mod resume;
 mod rollback;
 mod take_back;

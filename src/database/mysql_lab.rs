@@ -69,12 +69,13 @@ impl MysqlLab {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port().to_string()
         });
-        let output = script(self.flavor).arg("start").arg(self.path()).arg(port).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = script(self.flavor)
+            .arg("start")
+            .arg(self.path())
+            .arg(port)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         let facts = text.lines().filter_map(|line| line.split_once('='));
         *self.facts.lock().unwrap() = facts.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
@@ -176,7 +177,11 @@ impl MysqlLab {
         let mut text: String = String::from_utf8(output.stdout)
             .unwrap()
             .lines()
-            .filter(|line| !["/*", "--", "LOCK ", "UNLOCK "].iter().any(|start| line.starts_with(start)))
+            .filter(|line| {
+                !["/*", "--", "LOCK ", "UNLOCK "]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            })
             .filter(|line| !line.is_empty())
             .flat_map(|line| [line, "\n"])
             .collect();

@@ -196,7 +196,10 @@ async fn mysql_verifies_tls_and_every_refusal_has_its_words() {
         .rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'", &[])
         .await
         .unwrap();
-    assert!(cipher[0][1].as_ref().is_some_and(|cipher| !cipher.is_empty()), "{cipher:?}");
+    assert!(
+        cipher[0][1].as_ref().is_some_and(|cipher| !cipher.is_empty()),
+        "{cipher:?}"
+    );
     assert_eq!(session.server().await.unwrap().to_string(), "MySQL 8.0.31");
     assert_eq!(session.server().await.unwrap().numbers(), [8, 0, 31]);
     let refused = session.simple("SELECT nothing").await.unwrap_err();
@@ -271,14 +274,20 @@ async fn mysql_verifies_tls_and_every_refusal_has_its_words() {
     // Without TLS the password of an account that has not logged in since the server's start cannot be sent.
     lab.sql("mysql", "FLUSH PRIVILEGES");
     let text = error(&wrong(&|d| d.tls.verify = Verify::None)).await;
-    assert!(text.contains("caching_sha2_password, which goes over TLS only"), "{text}");
+    assert!(
+        text.contains("caching_sha2_password, which goes over TLS only"),
+        "{text}"
+    );
 
     lab.sql("mysql", "SET GLOBAL read_only=1");
     let refused = Session::open(&database, "t").await.unwrap().refuse_unfit().await;
     lab.sql("mysql", "SET GLOBAL read_only=0");
     assert!(matches!(refused, Err(DatabaseError::ReadOnly { .. })), "{refused:?}");
     session.refuse_unfit().await.unwrap();
-    lab.sql("mysql", &format!("ALTER USER temporal IDENTIFIED BY '{}'", mysql_lab::PASSWORD));
+    lab.sql(
+        "mysql",
+        &format!("ALTER USER temporal IDENTIFIED BY '{}'", mysql_lab::PASSWORD),
+    );
 
     // A session that an administrator ends is lost, not refused.
     let id = session.id().to_owned();

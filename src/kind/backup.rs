@@ -167,7 +167,9 @@ impl Copying {
 /// Another program of the same place: `…/pg_dump` gives `…/psql`.
 fn beside(program: &str, other: &str) -> String {
     let program = program.trim_end();
-    let before = ["pg_dump", "mysqldump"].iter().find_map(|usual| program.strip_suffix(usual));
+    let before = ["pg_dump", "mysqldump"]
+        .iter()
+        .find_map(|usual| program.strip_suffix(usual));
     match (before, program.strip_suffix("mariadb-dump")) {
         (Some(before), _) => format!("{before}{other}"),
         (None, Some(before)) => format!("{before}mariadb"),

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::layout::Layout;
-use super::plan::State;
 use super::executor::{self, Dialect};
+use super::layout::Layout;
 use super::mysql::Mysql;
+use super::plan::State;
 use super::postgres::Postgres;
 use super::{Plan, SchemaError, Status, Version, sqlite};
 use crate::database::{Database, Engine, Session};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::image::{PRIMARY, Column, Def, Effect, Expression, Index, IndexPart, Key};
+use super::image::{Column, Def, Effect, Expression, Index, IndexPart, Key, PRIMARY};
 use super::split::{Token, TokenKind, tokens};
 use super::statement::Words;
 use crate::database::Engine;
@@ -16,7 +16,10 @@ pub(super) fn effects(text: &str, all: Tokens<'_>) -> Option<(Vec<Effect>, bool)
         return None;
     }
     let mut words = Words(all);
-    let tolerant = all.windows(2).take(6).any(|two| two[0].is("IF") && (two[1].is("NOT") || two[1].is("EXISTS")));
+    let tolerant = all
+        .windows(2)
+        .take(6)
+        .any(|two| two[0].is("IF") && (two[1].is("NOT") || two[1].is("EXISTS")));
     if words.take("CREATE") {
         if words.take("TABLE") {
             return Some((create_table(words)?, tolerant));
@@ -71,10 +74,24 @@ fn create_table(mut words: Words<'_>) -> Option<Vec<Effect>> {
     };
     let items = commas(inner);
     let keyword = |item: Tokens<'_>| {
-        let kinds = ["PRIMARY", "KEY", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "CONSTRAINT", "FOREIGN", "CHECK"];
-        item.first().is_some_and(|first| kinds.iter().any(|kind| first.is(kind)))
+        let kinds = [
+            "PRIMARY",
+            "KEY",
+            "INDEX",
+            "UNIQUE",
+            "FULLTEXT",
+            "SPATIAL",
+            "CONSTRAINT",
+            "FOREIGN",
+            "CHECK",
+        ];
+        item.first()
+            .is_some_and(|first| kinds.iter().any(|kind| first.is(kind)))
     };
-    for item in items.iter().filter(|item| item.first().is_some_and(|t| t.is("PRIMARY"))) {
+    for item in items
+        .iter()
+        .filter(|item| item.first().is_some_and(|t| t.is("PRIMARY")))
+    {
         let mut words = Words(item.get(2..)?);
         using(&mut words);
         let primary = index(true, false, &mut words)?;
@@ -109,7 +126,16 @@ fn alter(table: &str, clauses: Tokens<'_>) -> Option<(Vec<Effect>, bool)> {
                 repeatable = false;
                 continue;
             }
-            let other = ["PRIMARY", "CONSTRAINT", "FOREIGN", "CHECK", "SPATIAL", "PARTITION", "PERIOD", "SYSTEM"];
+            let other = [
+                "PRIMARY",
+                "CONSTRAINT",
+                "FOREIGN",
+                "CHECK",
+                "SPATIAL",
+                "PARTITION",
+                "PERIOD",
+                "SYSTEM",
+            ];
             if other.iter().any(|word| words.at(word)) {
                 return None;
             }
@@ -121,7 +147,15 @@ fn alter(table: &str, clauses: Tokens<'_>) -> Option<(Vec<Effect>, bool)> {
             repeatable &= tolerant;
         } else if words.take("DROP") {
             repeatable = false;
-            let other = ["PRIMARY", "CONSTRAINT", "FOREIGN", "CHECK", "PARTITION", "PERIOD", "SYSTEM"];
+            let other = [
+                "PRIMARY",
+                "CONSTRAINT",
+                "FOREIGN",
+                "CHECK",
+                "PARTITION",
+                "PERIOD",
+                "SYSTEM",
+            ];
             if other.iter().any(|word| words.at(word)) {
                 return None;
             }
@@ -326,7 +360,10 @@ fn kind(tokens: Tokens<'_>) -> Option<(String, Tokens<'_>)> {
         "" => base.to_owned(),
         size => format!("{base}({size})"),
     };
-    while let Some(word) = rest.first().filter(|t| t.is("UNSIGNED") || t.is("SIGNED") || t.is("ZEROFILL")) {
+    while let Some(word) = rest
+        .first()
+        .filter(|t| t.is("UNSIGNED") || t.is("SIGNED") || t.is("ZEROFILL"))
+    {
         if word.is("UNSIGNED") {
             kind += " unsigned";
         }
@@ -360,7 +397,9 @@ fn strings(tokens: Tokens<'_>) -> Vec<String> {
 }
 
 fn all_names(tokens: Tokens<'_>) -> BTreeSet<String> {
-    let words = tokens.iter().filter(|t| matches!(t.kind, TokenKind::Word | TokenKind::Name));
+    let words = tokens
+        .iter()
+        .filter(|t| matches!(t.kind, TokenKind::Word | TokenKind::Name));
     words.map(name_of).collect()
 }
 

@@ -78,6 +78,11 @@ pub(super) trait Dialect: Sized + Send + Sync + 'static {
     /// Who is that one, for a person.
     fn holder(watch: &mut Session, database: &Database) -> impl Future<Output = Answer<String>> + Send;
 
+    /// Somebody else who changes the schema at this moment, as a tool whose statement outlives it; for a person.
+    fn stranger(_watch: &mut Session, _own: &str) -> impl Future<Output = Answer<Option<String>>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Settings of the session that works.
     fn settings() -> &'static str;
 
@@ -98,7 +103,8 @@ pub(super) trait Dialect: Sized + Send + Sync + 'static {
     }
 
     /// The version tables, and the first row in them.
-    fn setup(update: &mut Update<'_, Self>, name: &str, record: &Record<'_>) -> impl Future<Output = Answer<()>> + Send;
+    fn setup(update: &mut Update<'_, Self>, name: &str, record: &Record<'_>)
+    -> impl Future<Output = Answer<()>> + Send;
 
     /// A statement outside of transactions whose effect the catalogue shows.
     fn alone(update: &mut Update<'_, Self>, part: &Part) -> impl Future<Output = Answer<()>> + Send;
@@ -270,6 +276,7 @@ impl<D: Dialect> Update<'_, D> {
         wait_for_ours::<D>(&mut self.watch, self.database, self.host, self.work.id()).await?;
         self.lock().await?;
         self.work.simple(D::settings()).await?;
+        self.wait_for_strangers().await?;
         let state = D::read(&mut self.watch, self.database).await?;
         let mut plan = plan::<D>(&mut self.watch, self.database, layout, to, &state).await?;
         stand::<D>(&mut self.watch, self.database, layout, &mut plan, &state, self.journal).await?;
@@ -336,6 +343,25 @@ impl<D: Dialect> Update<'_, D> {
                 return Err(self.failed(format!("{who}; waited {} s", PATIENCE.as_secs())));
             };
             let why = format!("{}: {who}; {} s left", self.database.label, left.as_secs());
+            rest(self.host, &why, Duration::from_millis(500)).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_strangers(&mut self) -> Answer<()> {
+        let began = Instant::now();
+        while let Some(who) = D::stranger(&mut self.watch, self.work.id()).await? {
+            let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
+                return Err(self.failed(format!(
+                    "somebody else changes the schema ({who}); waited {} s",
+                    PATIENCE.as_secs()
+                )));
+            };
+            let why = format!(
+                "{}: somebody else changes the schema ({who}); {} s left",
+                self.database.label,
+                left.as_secs()
+            );
             rest(self.host, &why, Duration::from_millis(500)).await?;
         }
         Ok(())
@@ -468,9 +494,7 @@ impl<D: Dialect> Update<'_, D> {
         match self.run(&part.name, &part.sql()).await? {
             Ok(()) => self.done(segment).await,
             Err((DatabaseError::Lost { .. }, _)) => Err(lost),
-            Err((DatabaseError::Statement { words, .. }, _)) => {
-                Err(self.failed(format!("{}: {words}", part.name)))
-            }
+            Err((DatabaseError::Statement { words, .. }, _)) => Err(self.failed(format!("{}: {words}", part.name))),
             Err((e, _)) => Err(e.into()),
         }
     }

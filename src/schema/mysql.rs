@@ -136,8 +136,14 @@ impl Dialect for Mysql {
                 .await?;
             for row in rows {
                 let [rows, bytes] = fields(row);
-                let megabytes = bytes.and_then(|b| b.parse::<u64>().ok()).unwrap_or(0).div_ceil(1_000_000);
-                notes.push(format!("{table}: about {} rows, {megabytes} MB", rows.unwrap_or_default()));
+                let megabytes = bytes
+                    .and_then(|b| b.parse::<u64>().ok())
+                    .unwrap_or(0)
+                    .div_ceil(1_000_000);
+                notes.push(format!(
+                    "{table}: about {} rows, {megabytes} MB",
+                    rows.unwrap_or_default()
+                ));
             }
         }
         if !notes.is_empty() {
@@ -252,6 +258,31 @@ impl Dialect for Mysql {
         })
     }
 
+    async fn stranger(watch: &mut Session, own: &str) -> Result<Option<String>, SchemaError> {
+        let rows = watch
+            .rows(
+                "SELECT CAST(ID AS CHAR), CAST(USER AS CHAR), CAST(TIME AS CHAR), CAST(LEFT(INFO, 100) AS CHAR)
+                 FROM information_schema.PROCESSLIST WHERE DB=DATABASE() AND COMMAND<>'Sleep' AND ID<>CONNECTION_ID()
+                 AND ID<>? AND INFO REGEXP '^[[:space:]]*(/[*][^*]*[*]/)?[[:space:]]*(ALTER|CREATE|DROP)[[:space:]]'",
+                &[own],
+            )
+            .await?;
+        Ok(rows.into_iter().next().map(|row| {
+            let [id, user, seconds, query] = fields(row);
+            format!(
+                "pid {}, {}, {} s: {}",
+                id.unwrap_or_default(),
+                user.unwrap_or_default(),
+                seconds.unwrap_or_default(),
+                query
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )
+        }))
+    }
+
     fn settings() -> &'static str {
         "SET SESSION wait_timeout=28800"
     }
@@ -304,7 +335,11 @@ impl Dialect for Mysql {
                     id.unwrap_or_default(),
                     user.unwrap_or_default(),
                     seconds.unwrap_or_default(),
-                    query.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+                    query
+                        .unwrap_or_default()
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 )
             }
             None => format!(
@@ -509,16 +544,13 @@ async fn catalogue(session: &mut Session, statements: &[&Statement]) -> Result<F
             },
             descending: order.as_deref() == Some("D"),
         };
-        let def = found
-            .there
-            .entry(Key::Index(table, name))
-            .or_insert_with(|| {
-                Def::Index(Index {
-                    unique: not_unique.as_deref() == Some("0"),
-                    fulltext: kind.as_deref() == Some("FULLTEXT"),
-                    parts: Vec::new(),
-                })
-            });
+        let def = found.there.entry(Key::Index(table, name)).or_insert_with(|| {
+            Def::Index(Index {
+                unique: not_unique.as_deref() == Some("0"),
+                fulltext: kind.as_deref() == Some("FULLTEXT"),
+                parts: Vec::new(),
+            })
+        });
         if let Def::Index(index) = def {
             index.parts.push(part);
         }
@@ -541,7 +573,10 @@ async fn catalogue(session: &mut Session, statements: &[&Statement]) -> Result<F
                 found.unknown.insert(key.clone());
                 continue;
             }
-            let count = format!("SELECT CAST(COUNT(*) AS CHAR) FROM `{}` WHERE {condition}", table.replace('`', "``"));
+            let count = format!(
+                "SELECT CAST(COUNT(*) AS CHAR) FROM `{}` WHERE {condition}",
+                table.replace('`', "``")
+            );
             if session.value(&count, &[]).await?.as_deref() != Some("0") {
                 found.there.insert(key.clone(), Def::Row(names.clone()));
             }

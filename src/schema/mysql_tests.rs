@@ -27,7 +27,16 @@ fn expected(store: &str) -> String {
 fn tool(program: &Path, lab: &MysqlLab, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command
-        .args(["--ep", "localhost", "-p", &lab.fact("PORT"), "-u", "temporal", "--pl", "mysql8"])
+        .args([
+            "--ep",
+            "localhost",
+            "-p",
+            &lab.fact("PORT"),
+            "-u",
+            "temporal",
+            "--pl",
+            "mysql8",
+        ])
         .args(["--db", name, "--tls", "--tls-ca-file"])
         .arg(lab.tls("ca.pem"))
         .args(arguments)
@@ -83,7 +92,9 @@ fn servers_that_cannot_hold_a_schema_are_named() {
     let visibility = Layout::read(&chain("visibility"), Engine::Mysql).unwrap();
     let fit = |version: &str, layout: &Layout, to: &str| {
         use super::executor::Dialect;
-        super::mysql::Mysql::fit(&server(version), layout, to).err().unwrap_or_default()
+        super::mysql::Mysql::fit(&server(version), layout, to)
+            .err()
+            .unwrap_or_default()
     };
     for version in ["8.0.19", "8.0.31", "8.4.2", "9.7.4"] {
         assert_eq!(fit(version, &visibility, "1.14"), "", "{version}");
@@ -92,10 +103,20 @@ fn servers_that_cannot_hold_a_schema_are_named() {
     assert_eq!(fit("10.11.18-MariaDB", &default, "1.19"), "");
     assert_eq!(fit("10.11.18-MariaDB", &visibility, "1.1"), "");
     for (version, layout, to, words) in [
-        ("8.0.18", &visibility, "1.14", "too old for this schema: version 1.2 has JSON paths by `->`; Temporal asks for 8.0.19"),
+        (
+            "8.0.18",
+            &visibility,
+            "1.14",
+            "too old for this schema: version 1.2 has JSON paths by `->`; Temporal asks for 8.0.19",
+        ),
         ("5.7.44", &default, "1.19", "8.0 and later do"),
         ("10.3.39-MariaDB", &default, "1.19", "10.6 and later do"),
-        ("10.11.18-MariaDB", &visibility, "1.14", "version 1.2 has JSON paths by `->`, which only MySQL knows"),
+        (
+            "10.11.18-MariaDB",
+            &visibility,
+            "1.14",
+            "version 1.2 has JSON paths by `->`, which only MySQL knows",
+        ),
     ] {
         let text = fit(version, layout, to);
         assert!(text.contains(words), "{version}: {text}");
@@ -131,10 +152,7 @@ async fn temporals_chains_end_on_mysql_as_its_own_tool_ends_them() {
         assert_eq!(status.version.unwrap().as_str(), newest);
         assert_eq!(status.history.len(), count + 1);
         // Sessions of ours, and their locks, are gone.
-        assert_eq!(
-            lab.sql("mysql", "SELECT IS_USED_LOCK('refit:run.unit') IS NULL"),
-            "1"
-        );
+        assert_eq!(lab.sql("mysql", "SELECT IS_USED_LOCK('refit:run.unit') IS NULL"), "1");
     }
     let text = plan(&lab.create("planned"), &chain("visibility"), Some("1.2"), None)
         .await
@@ -164,12 +182,17 @@ async fn temporals_chains_end_on_mysql_as_its_own_tool_ends_them() {
     ] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
-    let wrong = plan(&visibility, &chain("temporal"), Some("1.19"), None).await.unwrap_err();
+    let wrong = plan(&visibility, &chain("temporal"), Some("1.19"), None)
+        .await
+        .unwrap_err();
     assert!(wrong.to_string().contains("is for another database"), "{wrong}");
 }
 
 /// Ends the attempt once at each place: after each intent, before each end is recorded, and after.
-fn once_at_every_place(met: &Arc<Mutex<Vec<String>>>, places: &'static [(SegmentState, bool)]) -> Box<super::tests::Crash> {
+fn once_at_every_place(
+    met: &Arc<Mutex<Vec<String>>>,
+    places: &'static [(SegmentState, bool)],
+) -> Box<super::tests::Crash> {
     let met = Arc::clone(met);
     Box::new(move |segment: &Segment, recorded| {
         let place = format!("{} {:?} {recorded}", segment.name, segment.state);
@@ -207,12 +230,21 @@ async fn crashing(database: &Database, store: &str, to: &str, places: &'static [
 #[tokio::test]
 async fn ended_at_every_boundary_of_every_statement_it_ends_the_same() {
     let Some(lab) = MysqlLab::start() else { return };
+    // The version tables, each statement, each version's record.
+    let segments = |store: &str| {
+        let layout = Layout::read(&chain(store), Engine::Mysql).unwrap();
+        1 + layout
+            .versions
+            .iter()
+            .map(|step| step.statements.len() + 1)
+            .sum::<usize>()
+    };
     let default = async {
         let database = lab.create("ended_default");
-        let plan = plan(&database, &chain("temporal"), None, None).await.unwrap();
-        let segments = 1 + plan.pending.iter().map(|p| p.parts.len()).sum::<usize>();
-        let crashes = crashing(&database, "temporal", "1.19", PLACES).await;
-        assert_eq!(crashes, segments * PLACES.len());
+        assert_eq!(
+            crashing(&database, "temporal", "1.19", PLACES).await,
+            2 * segments("temporal")
+        );
         pretty(&lab.dump("ended_default"), &expected("temporal"));
     };
     let visibility = async {
@@ -229,14 +261,18 @@ async fn ended_at_every_boundary_of_every_statement_it_ends_the_same() {
     };
     let whole = async {
         let database = lab.create("ended_visibility");
-        let crashes = crashing(&database, "visibility", "1.14", PLACES).await;
-        assert_eq!(crashes, 2 * (1 + 15 + 131));
+        assert_eq!(
+            crashing(&database, "visibility", "1.14", PLACES).await,
+            2 * segments("visibility")
+        );
         pretty(&lab.dump("ended_visibility"), &expected("visibility"));
     };
     let recorded = async {
         let database = lab.create("ended_recorded");
-        let crashes = crashing(&database, "temporal", "1.19", RECORDED).await;
-        assert_eq!(crashes, 1 + 20 + 70);
+        assert_eq!(
+            crashing(&database, "temporal", "1.19", RECORDED).await,
+            segments("temporal")
+        );
         pretty(&lab.dump("ended_recorded"), &expected("temporal"));
     };
     tokio::join!(default, visibility, whole, recorded);
@@ -251,20 +287,34 @@ async fn what_others_left_half_way_is_finished_or_told() {
         let database = lab.create(&name);
         let layout = Layout::read(&chain(store), Engine::Mysql).unwrap();
         let mut before = Version::zero();
-        apply(&database, &chain(store), Some("1.0"), &Host::new("old.unit.1")).await.unwrap();
-        lab.sql(&name, "DELETE FROM schema_update_history WHERE new_version='1.0'; UPDATE schema_version SET curr_version='0.0'");
-        let drop: String = layout.versions[0].statements.iter().filter_map(|s| s.creates.clone()).map(|t| format!("DROP TABLE {t};")).collect();
+        apply(&database, &chain(store), Some("1.0"), &Host::new("old.unit.1"))
+            .await
+            .unwrap();
+        lab.sql(
+            &name,
+            "DELETE FROM schema_update_history WHERE new_version='1.0'; UPDATE schema_version SET curr_version='0.0'",
+        );
+        let drop: String = layout.versions[0]
+            .statements
+            .iter()
+            .filter_map(|s| s.creates.clone())
+            .map(|t| format!("DROP TABLE {t};"))
+            .collect();
         lab.sql(&name, &drop);
         for step in &layout.versions {
             // As the tool does it: statement by statement, and the version at the end.
             for (done, statement) in step.statements.iter().enumerate() {
-                let plan = plan(&database, &chain(store), Some(step.version.as_str()), None).await.unwrap();
+                let plan = plan(&database, &chain(store), Some(step.version.as_str()), None)
+                    .await
+                    .unwrap();
                 assert_eq!(plan.pending[0].done, done, "{} {}", step.version, statement.text);
                 assert_eq!(plan.pending[0].before, before);
                 lab.sql(&name, &statement.text);
             }
             let host = Host::new("run.unit.1");
-            apply(&database, &chain(store), Some(step.version.as_str()), &host).await.unwrap();
+            apply(&database, &chain(store), Some(step.version.as_str()), &host)
+                .await
+                .unwrap();
             if !step.statements.is_empty() {
                 assert!(host.shown("are there already"), "{:?}", host.shown.lock());
                 // Only the version was written.
@@ -309,7 +359,9 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
     let dir = chain("visibility");
     let base = async |name: &str| {
         let database = lab.create(name);
-        apply(&database, &dir, Some("1.8"), &Host::new("old.unit.1")).await.unwrap();
+        apply(&database, &dir, Some("1.8"), &Host::new("old.unit.1"))
+            .await
+            .unwrap();
         database
     };
     let settled = async |database: &Database, host: &Host| {
@@ -317,7 +369,9 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
         if settled.is_none() {
             apply(database, &dir, Some("1.9"), host).await.unwrap();
         }
-        apply(database, &dir, Some("1.14"), &Host::new("end.unit.1")).await.unwrap();
+        apply(database, &dir, Some("1.14"), &Host::new("end.unit.1"))
+            .await
+            .unwrap();
         pretty(&lab.dump(&database.name), &expected("visibility"));
     };
 
@@ -333,7 +387,10 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
                 host.shown.lock()
             );
             // Between the tries nobody is kept out.
-            lab.sql("locked", "SET lock_wait_timeout=8; SELECT COUNT(*) FROM executions_visibility");
+            lab.sql(
+                "locked",
+                "SET lock_wait_timeout=8; SELECT COUNT(*) FROM executions_visibility",
+            );
             release(holder);
         };
         let (done, ()) = tokio::join!(apply(&database, &dir, Some("1.9"), &host), let_go);
@@ -354,7 +411,11 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
         };
         let (failure, ()) = tokio::join!(apply(&database, &dir, Some("1.9"), &host), stop);
         let failure = fails(failure);
-        assert!(failure.message.contains("interrupted") && !failure.unknown, "{}", failure.message);
+        assert!(
+            failure.message.contains("interrupted") && !failure.unknown,
+            "{}",
+            failure.message
+        );
 
         let leave = async {
             host.until("behind pid").await;
@@ -387,7 +448,11 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
         *next.segments.lock().unwrap() = host.segments.lock().unwrap().clone();
         let let_go = async {
             next.until("an earlier session of this step is still there").await;
-            assert!(next.shown("/* refit:left.unit.1 */ ALTER TABLE"), "{:?}", next.shown.lock());
+            assert!(
+                next.shown("/* refit:left.unit.1 */ ALTER TABLE"),
+                "{:?}",
+                next.shown.lock()
+            );
             release(holder);
         };
         let (done, ()) = tokio::join!(apply(&database, &dir, Some("1.9"), &next), let_go);
@@ -508,14 +573,24 @@ async fn other_chains_on_mysql() {
         journal = host.segments.into_inner().unwrap();
     }
     assert_eq!(met.lock().unwrap().len(), 7 * PLACES.len());
-    assert_eq!(lab.sql("rows_once", "SELECT t FROM Log ORDER BY i"), "one\nit's; two\nthree");
     assert_eq!(
-        lab.sql("rows_once", "SELECT description FROM schema_update_history WHERE new_version='1.0'"),
+        lab.sql("rows_once", "SELECT t FROM Log ORDER BY i"),
+        "one\nit's; two\nthree"
+    );
+    assert_eq!(
+        lab.sql(
+            "rows_once",
+            "SELECT description FROM schema_update_history WHERE new_version='1.0'"
+        ),
         "it's \\\\ so"
     );
 
     // A failing row leaves nothing of its transaction; the version is guarded against who moved on.
-    write_version(dir.path(), "1.1", "INSERT INTO late VALUES (1); INSERT INTO nowhere VALUES (2);");
+    write_version(
+        dir.path(),
+        "1.1",
+        "INSERT INTO late VALUES (1); INSERT INTO nowhere VALUES (2);",
+    );
     let host = Host::new("run.unit.50");
     let failure = fails(apply(&database, dir.path(), None, &host).await);
     assert!(
@@ -536,9 +611,17 @@ async fn other_chains_on_mysql() {
         ..Host::new("run.unit.51")
     };
     *moved.segments.lock().unwrap() = host.segments.lock().unwrap().clone();
-    write_version(dir.path(), "1.1", "INSERT INTO late VALUES (1); INSERT INTO late VALUES (2);");
+    write_version(
+        dir.path(),
+        "1.1",
+        "INSERT INTO late VALUES (1); INSERT INTO late VALUES (2);",
+    );
     let failure = fails(apply(&database, dir.path(), None, &moved).await);
-    assert!(failure.message.contains("the version is not what it was any more"), "{}", failure.message);
+    assert!(
+        failure.message.contains("the version is not what it was any more"),
+        "{}",
+        failure.message
+    );
     assert_eq!(lab.sql("rows_once", "SELECT GROUP_CONCAT(i) FROM late"), "1");
 
     // Outside of the list: named beforehand, and unknown after a crash.
@@ -562,20 +645,34 @@ async fn other_chains_on_mysql() {
     let next = Host::new("run.unit.2");
     *next.segments.lock().unwrap() = host.segments.lock().unwrap().clone();
     let failure = fails(apply(&database, dir.path(), None, &next).await);
-    for words in ["1 or up to 2 of its statements are done", "1.0/1 done", "1.0/2 cannot be told", "1.0/3 not done"] {
-        assert!(failure.unknown && failure.message.contains(words), "{words}: {}", failure.message);
+    for words in [
+        "1 or up to 2 of its statements are done",
+        "1.0/1 done",
+        "1.0/2 cannot be told",
+        "1.0/3 not done",
+    ] {
+        assert!(
+            failure.unknown && failure.message.contains(words),
+            "{words}: {}",
+            failure.message
+        );
     }
     // Half of an ALTER that is one statement: nothing of ours left that behind.
     lab.sql("blind", "CREATE VIEW seen AS SELECT i FROM a; ALTER TABLE a ADD k INT");
     let failure = fails(apply(&database, dir.path(), None, &Host::new("other.unit.1")).await);
     assert!(
-        failure.unknown && failure.message.contains("in a form that none of its statements leaves behind"),
+        failure.unknown
+            && failure
+                .message
+                .contains("in a form that none of its statements leaves behind"),
         "{}",
         failure.message
     );
     // By hand, as the message says.
     lab.sql("blind", "ALTER TABLE a DROP COLUMN j");
-    let done = apply(&database, dir.path(), None, &Host::new("other.unit.2")).await.unwrap();
+    let done = apply(&database, dir.path(), None, &Host::new("other.unit.2"))
+        .await
+        .unwrap();
     assert_eq!(done.result["to"], "1.0");
 }
 
@@ -596,18 +693,69 @@ async fn mariadb_holds_the_default_store_alone() {
     // MariaDB spells a dump in its own way: what counts are the columns that MySQL has.
     let columns = |text: &str| {
         let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix('`'));
-        lines.filter_map(|line| line.split('`').next()).map(str::to_owned).collect::<Vec<_>>()
+        lines
+            .filter_map(|line| line.split('`').next())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(columns(&lab.dump("store")), columns(&expected("temporal")));
 
     let other = lab.create("visibility");
-    let refused = plan(&other, &chain("visibility"), Some("1.14"), None).await.unwrap_err();
+    let refused = plan(&other, &chain("visibility"), Some("1.14"), None)
+        .await
+        .unwrap_err();
     let text = refused.to_string();
     assert!(
         text.contains("MariaDB 10.") && text.contains("which only MySQL knows") && text.contains("default store"),
         "{text}"
     );
     let failure = fails(apply(&other, &chain("visibility"), Some("1.14"), &Host::new("run.unit.1")).await);
-    assert!(failure.message.contains("which only MySQL knows"), "{}", failure.message);
+    assert!(
+        failure.message.contains("which only MySQL knows"),
+        "{}",
+        failure.message
+    );
     assert_eq!(lab.sql("visibility", "SHOW TABLES"), "");
+}
+
+/// Temporal's own tool, killed at statements of its chains. Needs its program in REFIT_TEMPORAL_SQL_TOOL.
+#[tokio::test]
+#[ignore = "needs Temporal's own tool"]
+async fn what_upstreams_killed_tool_left_is_finished() {
+    let program = PathBuf::from(std::env::var("REFIT_TEMPORAL_SQL_TOOL").expect("the path of temporal-sql-tool"));
+    let lab = MysqlLab::start().unwrap();
+    for (store, points) in [
+        ("temporal", &[1, 2, 4, 9, 26, 29, 33, 50, 55, 60, 65, 68][..]),
+        ("visibility", &[1, 3, 8, 9, 12, 20, 40, 60, 72, 80, 88, 95, 110, 125]),
+    ] {
+        let mut half_way = 0;
+        for point in points {
+            let name = format!("tool_{store}_{point}");
+            let database = lab.over_tls(&lab.create(&name));
+            let setup = tool(&program, &lab, &name, &["setup-schema", "-v", "0.0"])
+                .output()
+                .unwrap();
+            assert!(setup.status.success());
+            let dir = chain(store);
+            let mut process = tool(&program, &lab, &name, &["update-schema", "-d", dir.to_str().unwrap()])
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(process.stderr.take().unwrap())
+                .lines()
+                .map_while(Result::ok);
+            let statement = |line: &String| {
+                let words = ["CREATE ", "ALTER ", "DROP ", "INSERT "];
+                line.contains("DEBUG") && words.iter().any(|word| line.contains(word))
+            };
+            assert!(lines.filter(statement).nth(point - 1).is_some(), "{store} {point}");
+            process.kill().unwrap();
+            process.wait().unwrap();
+            let host = Host::new("run.unit.1");
+            apply(&database, &dir, None, &host).await.unwrap();
+            half_way += usize::from(host.shown("are there already"));
+            pretty(&lab.dump(&name), &expected(store));
+        }
+        println!("{store}: {half_way} of {} were half-way", points.len());
+        assert!(half_way > points.len() / 3, "{half_way}");
+    }
 }

@@ -162,7 +162,10 @@ impl Pending {
         let Some(mark) = &state.mark else { return Ok(None) };
         for (i, part) in self.parts.iter().enumerate().rev() {
             let announced = journal.iter().filter(|segment| segment.name == part.name);
-            if announced.filter_map(|segment| segment.digest.split_once('@')).any(|(_, marked)| marked == mark) {
+            if announced
+                .filter_map(|segment| segment.digest.split_once('@'))
+                .any(|(_, marked)| marked == mark)
+            {
                 self.unchanged(database, &self.parts[i..=i], journal)?;
                 return Ok(Some(i + 1));
             }

@@ -272,10 +272,10 @@ impl Dialect for Postgres {
             _ => {
                 let segment = update.intent(&part.name, part.digest(), &part.text()).await?;
                 if let (Some((regclass, false)), true) = (&found, wanted) {
-                    update.host
+                    update
+                        .host
                         .progress(&format!("{}: drops {index}, which is invalid", update.database.label));
-                    by_itself(update, &part.name, &format!("DROP INDEX CONCURRENTLY {regclass}"))
-                        .await?;
+                    by_itself(update, &part.name, &format!("DROP INDEX CONCURRENTLY {regclass}")).await?;
                 }
                 by_itself(update, &part.name, &sql).await?;
                 segment
@@ -283,7 +283,9 @@ impl Dialect for Postgres {
         };
         match (valid(&mut update.watch, index).await?, wanted) {
             (Some((_, true)), true) | (None, false) => update.done(segment).await,
-            (Some((_, false)), true) => Err(update.failed(format!("{}: index {index} is there and invalid", part.name))),
+            (Some((_, false)), true) => {
+                Err(update.failed(format!("{}: index {index} is there and invalid", part.name)))
+            }
             (None, true) => Err(update.failed(format!("{}: index {index} is not there", part.name))),
             (Some(_), false) => Err(update.failed(format!("{}: index {index} is still there", part.name))),
         }

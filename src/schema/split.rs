@@ -192,11 +192,15 @@ pub(super) fn split(text: &str, engine: Engine) -> Result<Vec<&str>, String> {
             blocks += 1;
         } else if blocks > 0 && token.is("END") {
             let ends_other = ["IF", "LOOP", "WHILE", "REPEAT"];
-            let other = tokens.get(i + 1).is_some_and(|t| ends_other.iter().any(|word| t.is(word)));
+            let other = tokens
+                .get(i + 1)
+                .is_some_and(|t| ends_other.iter().any(|word| t.is(word)));
             if !other {
                 blocks -= 1;
             }
-        } else if token.is("BEGIN") && (engine == Engine::Mysql && blocks > 0 || opens_block(statement, tokens.get(i + 1), engine)) {
+        } else if token.is("BEGIN")
+            && (engine == Engine::Mysql && blocks > 0 || opens_block(statement, tokens.get(i + 1), engine))
+        {
             blocks += 1;
         }
     }

@@ -111,7 +111,9 @@ impl Statement {
             None if rows => self.effects = Some(Vec::new()),
             None => {}
         }
-        let signs = |a: &Token<'_>, b: &Token<'_>, text: &str| a.start + 1 == b.start && text == format!("{}{}", a.text, b.text);
+        let signs = |a: &Token<'_>, b: &Token<'_>, text: &str| {
+            a.start + 1 == b.start && text == format!("{}{}", a.text, b.text)
+        };
         let words = Words(tokens);
         self.modern = if tokens.windows(2).any(|two| signs(&two[0], &two[1], "->")) {
             Some("JSON paths by `->`")
@@ -127,7 +129,15 @@ impl Statement {
     fn create(&mut self, mut words: Words<'_>, engine: Engine) {
         let fulltext = words.at("FULLTEXT");
         let before = [
-            "UNLOGGED", "TEMP", "TEMPORARY", "GLOBAL", "LOCAL", "VIRTUAL", "UNIQUE", "FULLTEXT", "SPATIAL",
+            "UNLOGGED",
+            "TEMP",
+            "TEMPORARY",
+            "GLOBAL",
+            "LOCAL",
+            "VIRTUAL",
+            "UNIQUE",
+            "FULLTEXT",
+            "SPATIAL",
         ];
         while before.iter().any(|word| words.take(word)) {}
         if words.take("TABLE") {

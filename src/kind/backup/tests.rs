@@ -410,7 +410,11 @@ fn temporal_with_rows(lab: &MysqlLab, name: &str) -> Vec<String> {
         }
         lab.sql(
             name,
-            &format!("INSERT INTO {table} ({}) VALUES ({})", names.join(","), values.join(",")),
+            &format!(
+                "INSERT INTO {table} ({}) VALUES ({})",
+                names.join(","),
+                values.join(",")
+            ),
         );
     }
     tables
@@ -422,33 +426,66 @@ fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
     let Some(mariadb) = MysqlLab::mariadb() else { return };
     let tables = temporal_with_rows(&lab, "backed");
     lab.sql("backed", "CREATE PROCEDURE routine() SELECT 1");
-    let database = lab.over_tls(&Database {
+    lab.sql(
+        "mysql",
+        &format!("CREATE USER backup IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO backup"),
+    );
+    let database = Database {
         name: "backed".into(),
-        ..lab.create("restored")
-    });
+        user: "backup".into(),
+        password: Some(crate::secret::Secret::new(PASSWORD)),
+        ..lab.over_tls(&lab.create("restored"))
+    };
     let program = format!("{}/mysqldump", lab.fact("BIN"));
     let mut site = Site::new(Some(database.clone()));
     let given = json!({"database": "main", "to": site.to(), "program": program});
     let script = site.place.shell(&KIND, &given).apply(&site.host.facts).unwrap().script;
-    assert!(!script.contains(mysql_lab::PASSWORD), "{script}");
+    assert!(!script.contains(PASSWORD), "{script}");
     let done = site.backup(given.clone()).unwrap();
     let name = format!("main-{JOB}.sql");
     whole(&site, &done, &name);
     clean(&site, &[&name]);
 
     let copy = std::fs::File::open(site.host.at("copies").join(&name)).unwrap();
-    assert!(lab.client("mysql").arg("restored").stdin(copy).status().unwrap().success());
+    assert!(
+        lab.client("mysql")
+            .arg("restored")
+            .stdin(copy)
+            .status()
+            .unwrap()
+            .success()
+    );
     let sums = |database: &str| -> Vec<String> {
         let sum = |table| lab.sql(database, &format!("CHECKSUM TABLE {table}"));
-        tables.iter().map(|table| sum(table).split('\t').nth(1).unwrap().to_owned()).collect()
+        tables
+            .iter()
+            .map(|table| sum(table).split('\t').nth(1).unwrap().to_owned())
+            .collect()
     };
     assert_eq!(sums("restored"), sums("backed"));
     for table in &tables {
-        assert_eq!(lab.sql("restored", &format!("SELECT COUNT(*) FROM {table}")), "1", "{table}");
+        assert_eq!(
+            lab.sql("restored", &format!("SELECT COUNT(*) FROM {table}")),
+            "1",
+            "{table}"
+        );
     }
-    assert_eq!(lab.sql("restored", "SELECT Keyword01, Int01 FROM custom_search_attributes"), "ü\t7");
+    assert_eq!(
+        lab.sql("restored", "SELECT Keyword01, Int01 FROM custom_search_attributes"),
+        "ü\t7"
+    );
     lab.sql("restored", "CALL routine()");
 
+    // A dump that stops in its middle and says nothing, and one that leaves a table out.
+    for (folder, change) in [("short", "| head -n 40"), ("less", "| sed 's/^CREATE TABLE `shards`/CREATE TABLE /'")] {
+        let text = format!(
+            "#!/bin/sh\ncase $* in *--routines*) {program} \"$@\" {change} ;; *) exec {program} \"$@\" ;; esac\n"
+        );
+        site.host.write(&format!("{folder}/mysqldump"), &text, 0o755);
+        let text = format!("#!/bin/sh\nexec {}/mysql \"$@\"\n", lab.fact("BIN"));
+        site.host.write(&format!("{folder}/mysql"), &text, 0o755);
+    }
+    let at = site.host.text("");
     let mut broken = |change: &dyn Fn(&mut Database), program: &str, words: &str| {
         let mut other = database.clone();
         change(&mut other);
@@ -463,7 +500,11 @@ fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
         &program,
         "Access denied",
     );
-    broken(&|d| d.tls.ca = Some(lab.tls("client.pem")), &program, "certificate verify failed");
+    broken(
+        &|d| d.tls.ca = Some(lab.tls("client.pem")),
+        &program,
+        "certificate verify failed",
+    );
     broken(&|d| d.name = "no-where".into(), &program, "Unknown database 'no-where'");
     let foreign = format!("{}/mysqldump", mariadb.fact("BIN"));
     broken(&|_| {}, &foreign, "is MariaDB's");
@@ -479,22 +520,13 @@ fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
         &program,
         "the database is MariaDB",
     );
-    // A dump that stops in its middle and says nothing, and one that leaves a table out.
-    let short = site.host.text("short");
-    for (change, words) in [
-        ("| head -n 40", "the copy has no end"),
-        ("| sed 's/^CREATE TABLE `shards`/CREATE TABLE /'", "does not have every table"),
-    ] {
-        let text = format!(
-            "#!/bin/sh\ncase $* in *--routines*) {program} \"$@\" {change} ;; *) exec {program} \"$@\" ;; esac\n"
-        );
-        site.host.write("short/mysqldump", &text, 0o755);
-        site.host.write("short/mysql", &format!("#!/bin/sh\nexec {}/mysql \"$@\"\n", lab.fact("BIN")), 0o755);
-        broken(&|_| {}, &format!("{short}/mysqldump"), words);
+    for (folder, words) in [("short", "the copy has no end"), ("less", "does not have every table")] {
+        broken(&|_| {}, &format!("{at}/{folder}/mysqldump"), words);
     }
 
     let by_certificate = Database {
         user: "certonly".into(),
+        password: Some(crate::secret::Secret::new(mysql_lab::PASSWORD)),
         tls: Tls {
             cert: Some(lab.tls("client.pem")),
             key: Some(lab.tls("client.key")),
@@ -513,7 +545,8 @@ fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
     mariadb.sql("store", "CREATE TABLE a(i INT); INSERT INTO a VALUES (7)");
     site.place.databases.insert("main".into(), Arc::new(stored));
     let to = site.host.text("others");
-    site.backup(json!({"database": "main", "to": to, "program": foreign})).unwrap();
+    site.backup(json!({"database": "main", "to": to, "program": foreign}))
+        .unwrap();
     let text = std::fs::read_to_string(site.host.at("others").join(&name)).unwrap();
     assert!(text.contains("INSERT INTO `a` VALUES"), "{text}");
 }
