@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 # rustfmt does not see the files that the macro `kinds!` names
 KINDS = $(shell find src/kind -name '*.rs')
-.PHONY: help demo demo-broken demo-down test fmt format-check lint bench hop hop-killed hop-by-hand hop-down
+.PHONY: help demo demo-broken demo-down test fmt format-check lint bench lab lab-split lab-down hop hop-killed hop-by-hand hop-down test-temporal
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: ## three sshd hosts on loopback; Refit upgrades a small service on them, then changes nothing
 	@tests/lab/demo.sh
@@ -34,7 +34,18 @@ lint: format-check ## format and clippy, as CI does
 bench: ## what Refit costs beside a plain loop of `ssh host sh` on 10 hosts (a release build the first time)
 	@tests/lab/bench.sh
 
-hop: ## a real Temporal cluster from 1.29.7 to 1.30.6 under load (needs Go; minutes the first time)
+lab: ## a Temporal cluster on machines that boot systemd, to play with (root, Go); lab-split: its roles on six machines
+	@tests/lab/temporal/lab.sh up
+	@tests/lab/temporal/lab.sh status
+
+lab-split:
+	@tests/lab/temporal/lab.sh up --split
+	@tests/lab/temporal/lab.sh status
+
+lab-down: ## removes every trace of it
+	@tests/lab/temporal/lab.sh down
+
+hop: ## that cluster from 1.29.7 to 1.30.9 under load (needs root and Go; minutes the first time)
 	@tests/lab/temporal/hop.sh
 
 hop-killed: ## the same, with Refit killed in the schema stage and in the swap stage, and resumed
@@ -43,5 +54,7 @@ hop-killed: ## the same, with Refit killed in the schema stage and in the swap s
 hop-by-hand: ## the same hop typed as shell commands, for comparison
 	@tests/lab/temporal/hop.sh by-hand
 
-hop-down: ## stops and removes the cluster
-	@tests/lab/temporal/hop.sh down
+hop-down: lab-down
+
+test-temporal: ## every way from release to release that the lab has, disturbed and undisturbed (an hour); says what is missing
+	@tests/lab/temporal/acceptance.sh

@@ -47,4 +47,5 @@ pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod template;
 pub(crate) mod temporal;
+pub(crate) mod tls;
 pub(crate) mod yaml;

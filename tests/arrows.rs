@@ -15,12 +15,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("journal", &["event", "id"]),
     ("job", &["event", "id"]),
     ("connection", &["id", "job", "secret", "yaml"]),
-    ("database", &["secret", "yaml"]),
+    ("tls", &["yaml"]),
+    ("database", &["id", "job", "secret", "tls", "yaml"]),
     ("schema", &["database", "event", "id", "job"]),
-    ("temporal", &["schema", "yaml"]),
+    ("temporal", &["schema", "tls", "yaml"]),
     (
         "kind",
-        &["database", "id", "job", "schema", "template", "temporal", "yaml"],
+        &["database", "id", "job", "schema", "template", "temporal", "tls", "yaml"],
     ),
     ("playbook", &["kind", "template", "yaml"]),
     (
@@ -79,9 +80,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("granit_parser", &["yaml"]),
+    ("hyper_util", &["temporal"]),
     ("indicatif", &["report"]),
     ("minijinja", &["template"]),
     ("openssh", &["connection"]),
+    ("rustls", &["temporal"]),
     ("sqlx", &["database", "journal"]),
     ("tonic", &["temporal"]),
 ];

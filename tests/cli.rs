@@ -54,7 +54,7 @@ impl Desk {
 #[test]
 fn help() {
     let desk = Desk::new();
-    assert_snapshot!(desk.refit(&["--help"]), @r#"
+    assert_snapshot!(desk.refit(&["--help"]), @"
     exit 0
     -- stdout
     Upgrades stateful services on VMs and bare metal over SSH, one stage at a time
@@ -78,7 +78,8 @@ fn help() {
       inventory  Show an inventory as `ansible-inventory` would
       eval       Evaluate an expression with a host's variables; the value as JSON
       schema     Look at the schema of a database that a playbook names, or update it
-      temporal   Releases of Temporal Server, and the path from one to another
+      temporal   Temporal Server: what runs, its releases, the path from one to another, and what a
+                 release makes of a configuration
       kinds      List the kinds of step, or show the manual page of one
       help       Print this message or the help of the given subcommand(s)
 
@@ -91,7 +92,7 @@ fn help() {
     Exit codes: 0 done · 1 refused, nothing touched · 2 a host failed · 3 failed hosts were rolled back
     · 4 unknown, a decision is needed · 5 journal · 6 paused · 7 locked, or an unfinished run is in the
     way · 8 --exit-changed: something would change · 130 Ctrl-C · 143 SIGTERM
-    "#);
+    ");
     assert_snapshot!(desk.refit(&["run", "-h"]), @r#"
     exit 0
     -- stdout
@@ -332,6 +333,7 @@ fn kinds() {
     backup     Copies a database or files into a folder of the host, and looks at the copy.
     schema     Brings a database's schema to a version.
     health     Waits until something is well, and stays so.
+    temporal   Looks at a Temporal cluster, or waits until it is well.
     set        Gives variables of the host a value, for all steps that follow on it.
     debug      Says something: a text, or a variable's value.
     assert     Fails where a condition does not hold.
@@ -664,4 +666,167 @@ fn a_reader_that_goes_away() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_path_is_printed_and_a_catalog_of_the_team_extends_it() {
+    let desk = Desk::new();
+    let path = [
+        "temporal",
+        "path",
+        "--from",
+        "1.31.5",
+        "--to",
+        "1.32",
+        "--store",
+        "postgres12_pgx",
+    ];
+    assert_snapshot!(desk.refit(&path), @"
+    exit 0
+    -- stdout
+    Temporal Server 1.31.5 to 1.32.2: 1 hop (catalog of 2026-11-24)
+
+    hop  from    to      default (postgres12)  visibility (postgres12)  tables read or written whole
+      1  1.31.5  1.32.2  1.19 no change        1.14 no change           none
+
+    Hop 1: 1.31.5 to 1.32.2
+      schema   - default: 1.19, no schema change
+               - visibility: 1.14, no schema change
+
+    After every hop: all frontends say the new version, the rings are whole, and history has loaded
+    every shard (Temporal's guide: about 10 minutes) before the next hop begins.
+    ");
+    let newer = [
+        "temporal",
+        "path",
+        "--from",
+        "1.32.2",
+        "--to",
+        "1.33",
+        "--store",
+        "postgres12",
+    ];
+    assert_snapshot!(desk.refit(&newer), @"
+    exit 1
+    -- stderr
+    error: the target release 1.33 is not in the catalog
+      = help: the newest that it knows is 1.32.2
+      = help: a newer catalog may know it: give one with --catalog FILE
+
+    1 error
+    ");
+    let own = r#"minors:
+  "1.33":
+    newest: "1.33.1"
+    schema:
+      cassandra: { default: "1.13" }
+      mysql8: { default: "1.20", visibility: "1.14" }
+      postgres12: { default: "1.20", visibility: "1.14" }
+      elasticsearch: { visibility: v14 }
+"#;
+    desk.write("own/releases.yml", own);
+    // By the project's file, from a folder below it.
+    desk.write("refit.yml", "temporal: { catalog: own/releases.yml }\n");
+    desk.write("below/x", "");
+    let output = desk
+        .command(&[&newer[..], &["--output", "json"]].concat())
+        .current_dir(desk.0.path().join("below"))
+        .output()
+        .unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["hops"][0]["to"], "1.33.1");
+    assert_eq!(json["hops"][0]["needs"]["default"], "1.20");
+    assert_eq!(
+        json["hops"][0]["schema"]["visibility"],
+        "postgresql/v12/visibility/versioned"
+    );
+    // The option wins, and its mistakes have a place.
+    desk.write("broken.yml", "minors: { \"1.33\": { newest: 1.33 } }\n");
+    assert_snapshot!(desk.refit(&["temporal", "releases", "--catalog", "broken.yml"]), @r#"
+    exit 1
+    -- stderr
+    error: a version stands in quotes
+     --> broken.yml:1:29
+      |
+    1 | minors: { "1.33": { newest: 1.33 } }
+      |                             ^^^^
+      |
+      = help: write "1.33": YAML reads 1.10 as the number 1.1
+
+    1 error
+    "#);
+    let all = desk
+        .command(&["temporal", "releases", "--output", "json"])
+        .output()
+        .unwrap();
+    let all: Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(all["newest"], "1.33.1");
+    assert!(desk.refit(&["temporal", "releases"]).contains("\n1.33   1.33.1 "));
+}
+
+#[test]
+fn a_server_configuration_is_looked_at() {
+    let desk = Desk::new();
+    let config = |plugin: &str, shards: u32| {
+        format!(
+            "persistence:\n  numHistoryShards: {shards}\n  defaultStore: a\n  visibilityStore: b\n  datastores:\n    a: {{ sql: {{ pluginName: {plugin}, databaseName: t, connectAddr: 'd:1' }} }}\n    b: {{ sql: {{ pluginName: {plugin}, databaseName: v, connectAddr: 'd:1' }} }}\n"
+        )
+    };
+    desk.write("old.yaml", &config("postgres12", 4));
+    desk.write("new.yaml", &config("postgres12", 8));
+    let unit = "[Service]\nExecStart=/opt/temporal-server start\n";
+    desk.write("temporal.service", unit);
+    assert_snapshot!(desk.refit(&["temporal", "lint", "old.yaml", "--to", "1.30.9"]), @"
+    exit 0
+    -- stdout
+    nothing found
+    ");
+    let lint = [
+        "temporal",
+        "lint",
+        "new.yaml",
+        "--running",
+        "old.yaml",
+        "--from",
+        "1.29.7",
+        "--to",
+        "1.30.9",
+        "--unit",
+        "temporal.service",
+    ];
+    assert_snapshot!(desk.refit(&lint), @"
+    exit 1
+    -- stderr
+    error: numHistoryShards changes from 4 to 8
+     --> new.yaml:2:21
+      |
+    2 |   numHistoryShards: 8
+      |                     ^
+      |
+     ::: old.yaml:2:21
+      |
+    2 |   numHistoryShards: 4
+      |                     - the running one
+      |
+      = help: it is fixed when a cluster is made
+
+    error: 1.30.9 would read no configuration file, but its embedded template, whose database is Cassandra
+     --> temporal.service:2:11
+      |
+    2 | ExecStart=/opt/temporal-server start
+      |           ^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: give --config DIR and --env NAME, or --config-file FILE; --root alone is not enough, and up to 1.29 ./config/development.yaml was read
+
+    2 errors
+    ");
+    let output = desk
+        .command(&[&lint[..], &["--output", "json"]].concat())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["configuration"]["shards"], 8);
+    assert_eq!(json["findings"][0]["id"], "shards-changed");
+    assert_eq!(json["findings"][0]["at"]["line"], 2);
 }

@@ -243,3 +243,45 @@ fn ctrl_c_before_anything_was_touched() {
     assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
     fleet.refit(&["resume"]).exits(0).says("no unfinished run");
 }
+
+/// Stopped while a probe runs, or waits between two attempts: nothing was touched.
+#[test]
+fn ctrl_c_during_probes() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let seen = fleet.path("seen").display().to_string();
+    let go = fleet.path("go").display().to_string();
+    let runs = format!("shell: 'echo p >>{seen}; until [ -e {go} ]; do sleep 0.05; done'\n    reads: true");
+    let waits = format!(
+        "shell: 'echo p >>{seen}; [ -e {go} ]'\n    reads: true\n    register: r\n    until: r.rc == 0\n    retries: 50\n    delay: 4"
+    );
+    for (probe, more) in [
+        (&runs, ""),
+        (&runs, "  - command: \"true\"\n    reads: true\n"),
+        (&waits, ""),
+    ] {
+        for name in ["seen", "go"] {
+            let _ = std::fs::remove_file(fleet.path(name));
+        }
+        let playbook = fleet.write(
+            "probes.yml",
+            &format!(
+                "hosts: fleet\nprobes:\n  - {probe}\n{more}steps:\n  - shell: echo a >> {{{{ host_root }}}}/effects\n"
+            ),
+        );
+        let mark = fleet.mark();
+        let child = fleet.spawn_run(&playbook, &[]);
+        until("the probe runs", || fleet.path("seen").exists());
+        moment();
+        let began = Instant::now();
+        signal(child.id(), Signal::INT);
+        if probe == &runs {
+            moment();
+            std::fs::write(fleet.path("go"), "").unwrap();
+        }
+        let ended = finish(child, began);
+        ended.exits(130).says("stopped before anything was touched");
+        assert!(ended.took < Duration::from_secs(3), "{:?}", ended.took);
+        assert!(fleet.newer_than(&mark).is_empty(), "{:?}", fleet.newer_than(&mark));
+        fleet.refit(&["resume"]).exits(0).says("no unfinished run");
+    }
+}

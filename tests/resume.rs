@@ -289,6 +289,39 @@ fn a_guard_that_does_not_hold_at_first_touches_nothing() {
     assert_eq!(jobs.unwrap_or(0), 0, "no job was made");
 }
 
+/// What held while another guard was waited for may hold no longer: all are asked again, and the run is paused.
+#[test]
+fn guards_before_one_that_waited_are_asked_again() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let book = fleet.write(
+        "guards.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    guard:
+      - { id: healthy, timeout: 1s, reads: true, command: "test ! -e {{ host_root }}/sick" }
+      - { id: quiet, timeout: 60s, reads: true, shell: "echo asked >> {{ host_root }}/asked; test -e {{ host_root }}/quiet" }
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&book, &[]);
+    crate::fleet::until("the second guard is waited for", || {
+        !fleet.read("h1", "asked").is_empty()
+    });
+    std::fs::write(fleet.root("h1").join("sick"), "").unwrap();
+    std::fs::write(fleet.root("h1").join("quiet"), "").unwrap();
+    crate::fleet::finish(child, std::time::Instant::now())
+        .exits(6)
+        .says("guard `healthy` does not hold on h1");
+    assert_eq!(seen(&fleet, "h1"), "");
+    std::fs::remove_file(fleet.root("h1").join("sick")).unwrap();
+    fleet.refit(&["resume"]).exits(0);
+    assert_eq!(seen(&fleet, "h1"), "a");
+}
+
 #[test]
 fn tags_limits_and_exclusions() {
     let Some(fleet) = Fleet::up(3) else { return };

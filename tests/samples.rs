@@ -95,33 +95,46 @@ fn with_an_inventory_too() {
     let said = fine(&["lint", "playbooks/demo.yml", "-i", &fleet, "-e", "to=1.1.0"]);
     assert!(said.contains("2 hosts"), "{said}");
 
-    write("1.30.6/bin/temporal-server", "");
-    write(
-        "postgres/tls/ca.pem",
-        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-    );
-    std::fs::create_dir(at("1.30.6/schema")).unwrap();
+    write("1.30.9/bin/temporal-server", "");
+    write("ca.pem", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n");
+    std::fs::create_dir(at("1.30.9/schema")).unwrap();
     let schemas = root().join("tests/fixtures/temporal-schema/postgresql");
-    std::os::unix::fs::symlink(schemas, at("1.30.6/schema/postgresql")).unwrap();
-    let environment = [("REFIT_HOP_BUILDS", dir.path()), ("REFIT_HOP", dir.path())];
-    let lint = [
-        "lint",
-        "playbooks/temporal/upgrade.yml",
-        "-i",
-        "inventories/lab",
-        "-e",
-        "to=1.30.6",
-        "-e",
-        "host_root=/srv",
-    ];
-    let said = fine_with(&lint, &environment);
-    assert!(said.contains("4 hosts"), "{said}");
+    std::os::unix::fs::symlink(schemas, at("1.30.9/schema/postgresql")).unwrap();
+    // What the lab writes when it starts the machines.
+    let addresses = |count: u32| {
+        let hosts: String = (1..=count)
+            .map(|n| format!("t{n} ansible_host=198.18.77.{n}\n"))
+            .collect();
+        let known = "database_host=198.18.77.1\ndatabase_port=5432\ndatabase_user=temporal\nhistory_shards=32\nrpc_address=198.18.77.1:7233\n";
+        format!(
+            "[lab]\ndb1 ansible_host=198.18.77.9\n{hosts}[all:vars]\n{known}database_ca={}\n",
+            at("ca.pem").display()
+        )
+    };
+    let environment = [("REFIT_TEMPORAL_BUILDS", dir.path())];
+    for (inventory, servers) in [("inventories/lab", 3), ("inventories/lab-split", 6)] {
+        let lab = write("lab.ini", &addresses(servers));
+        for name in ["preflight", "backup", "upgrade", "upgrade-down", "rollback"] {
+            let playbook = format!("playbooks/temporal/{name}.yml");
+            let mut lint = vec!["lint", &playbook, "-i", inventory, "-i", &lab];
+            if name != "backup" {
+                lint.extend(["-e", "to=1.30.9"]);
+            }
+            let said = fine_with(&lint, &environment);
+            let hosts = if name == "backup" { 1 } else { servers + 1 };
+            assert!(
+                name == "preflight" || name == "rollback" || said.contains(&format!("{hosts} hosts")),
+                "{said}"
+            );
+        }
+    }
 }
 
 #[test]
 fn every_inventory_loads() {
     for (source, host) in [
         ("inventories/lab", None),
+        ("inventories/lab-split", None),
         ("inventories/examples/ini", Some("db1.example.com")),
         ("inventories/examples/yaml", None),
     ] {

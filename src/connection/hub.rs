@@ -102,6 +102,13 @@ impl Hub {
 
     /// Connects within the target's limit; what was closed before the banner is tried again with a growing pause.
     pub(crate) async fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        let link = self.connect_for_tunnels(target).await?;
+        link.greet().await?;
+        Ok(link)
+    }
+
+    /// As [`Hub::connect`], for a host of which nothing is wanted but tunnels: it needs no shell for the login.
+    pub(crate) async fn connect_for_tunnels(&self, target: &Target) -> Result<Link, ConnectError> {
         if let Some(password) = &target.sudo.password {
             self.redactor.add(password);
         }
@@ -112,15 +119,13 @@ impl Hub {
                 (Reach::Ssh(session), Some(master))
             }
         };
-        let link = Link::new(
+        Ok(Link::new(
             target.clone(),
             reach,
             master,
             self.instance.clone(),
             self.redactor.clone(),
-        );
-        link.greet().await?;
-        Ok(link)
+        ))
     }
 
     async fn master(&self, target: &Target) -> Result<(Arc<openssh::Session>, Master), ConnectError> {

@@ -41,6 +41,8 @@ pub(crate) struct Link {
     slots: Mutex<HashMap<Account, Arc<tokio::sync::Mutex<Slot>>>>,
     pub(super) lease: Mutex<Option<Arc<Lease>>>,
     pub(super) leases: AtomicU64,
+    /// How many tunnels were opened.
+    pub(super) tunnels: AtomicU64,
     /// What the last look at the state folder found; the lock does not look again.
     pub(super) looked: Mutex<Option<(Account, Look)>>,
 }
@@ -96,6 +98,7 @@ impl Link {
             slots: Mutex::default(),
             lease: Mutex::default(),
             leases: AtomicU64::new(0),
+            tunnels: AtomicU64::new(0),
             looked: Mutex::default(),
         }
     }
@@ -189,7 +192,7 @@ impl Link {
     }
 
     /// Why the connection ended, if it did; its end may be seen a moment after that of its channels.
-    pub(super) async fn gone(&self) -> Option<Lost> {
+    pub(crate) async fn gone(&self) -> Option<Lost> {
         let master = self.master.as_ref()?;
         tokio::time::timeout(Duration::from_millis(300), master.ended())
             .await

@@ -128,6 +128,20 @@ impl Master {
         self.pid
     }
 
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// What ssh prints goes there.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Some, with ssh's last words, once the master has ended.
+    pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
+        self.ended.clone()
+    }
+
     /// What ssh has printed so far.
     pub(super) fn said(&self) -> String {
         said(&self.log)

@@ -1,4 +1,5 @@
-//! How one host is reached: OpenSSH's master, one shell per account and its frames, uploads, diagnosis; `local`.
+//! How one host is reached: OpenSSH's master, one shell per account and its frames, uploads, tunnels, diagnosis;
+//! `local`.
 
 mod arguments;
 mod config;
@@ -12,10 +13,11 @@ mod shell;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod upload;
 
 pub(crate) use crate::job::Start;
-pub(crate) use error::{Holder, LockError, UploadError};
+pub(crate) use error::{ConnectError, Holder, LockError, UploadError};
 pub(crate) use hub::Hub;
 pub(crate) use link::{Account, Link};
 pub(crate) use lock::{Held, Identity, Look};

@@ -8,3 +8,4 @@ mod locks;
 mod probes;
 mod reach;
 mod targets;
+mod tunnels;

@@ -66,6 +66,9 @@ impl DatabaseError {
 
     pub(super) fn connect(database: &Database, error: &sqlx::Error) -> DatabaseError {
         let (label, host) = (database.label.clone(), database.place());
+        if let Some(words) = database.trouble() {
+            return DatabaseError::Unreachable { label, host, words };
+        }
         let words = words(database, error);
         // rustls' refusals arrive as I/O errors.
         let tls = match error {
@@ -127,7 +130,10 @@ impl DatabaseError {
             _ => DatabaseError::Lost {
                 label,
                 host: database.place(),
-                words,
+                words: match database.trouble() {
+                    Some(why) => format!("{words}; {why}"),
+                    None => words,
+                },
             },
         }
     }

@@ -182,6 +182,8 @@ impl Lab {
                 cert: None,
                 key: None,
             },
+            via: None,
+            tunnel: None,
             path: String::new(),
         }
     }

@@ -3,6 +3,7 @@
 mod error;
 mod mysql;
 mod postgres;
+mod reach;
 mod session;
 mod settings;
 
@@ -13,8 +14,9 @@ pub(crate) mod mysql_lab;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use crate::tls::Tls;
+pub(crate) use crate::tls::Verify;
 pub(crate) use error::DatabaseError;
 pub(crate) use session::{Product, Server, Session};
-#[cfg(test)]
-pub(crate) use settings::Tls;
-pub(crate) use settings::{Database, Engine, Verify};
+pub(crate) use settings::{Database, Engine};

@@ -23,7 +23,9 @@ pub(super) async fn connect(database: &Database) -> Result<MySqlConnection, sqlx
             Verify::Full => MySqlSslMode::VerifyIdentity,
         })
         .disable_statement_logging();
-    if database.host.starts_with('/') {
+    if let Some(tunnel) = database.socket() {
+        options = options.socket(tunnel);
+    } else if database.host.starts_with('/') {
         options = options.socket(&database.host);
     }
     if let Some(password) = &database.password {

@@ -142,6 +142,8 @@ impl MysqlLab {
                 cert: None,
                 key: None,
             },
+            via: None,
+            tunnel: None,
             path: String::new(),
         }
     }

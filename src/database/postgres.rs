@@ -1,5 +1,7 @@
 //! What is PostgreSQL's own: logging in, and servers that a change must not go to.
 
+use std::path::Path;
+
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
@@ -24,6 +26,10 @@ pub(super) async fn connect(database: &Database, tag: &str) -> Result<PgConnecti
             Verify::Full => PgSslMode::VerifyFull,
         })
         .disable_statement_logging();
+    // `.s.PGSQL.PORT` is looked for in a folder.
+    if let Some(folder) = database.socket().and_then(Path::parent) {
+        options = options.socket(folder);
+    }
     if let Some(ca) = &database.tls.ca {
         options = options.ssl_root_cert(ca);
     }

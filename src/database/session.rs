@@ -84,6 +84,13 @@ impl Session {
         let link = match tokio::time::timeout(CONNECT, connect).await {
             Ok(link) => link.map_err(|e| DatabaseError::connect(database, &e))?,
             Err(_) => {
+                if let Some(words) = database.trouble() {
+                    return Err(DatabaseError::Unreachable {
+                        label: database.label.clone(),
+                        host: database.place(),
+                        words,
+                    });
+                }
                 return Err(DatabaseError::Timeout {
                     label: database.label.clone(),
                     host: database.place(),

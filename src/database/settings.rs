@@ -1,10 +1,14 @@
 //! What a playbook says of a database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::id::HostName;
+use crate::job::Tunnel;
 use crate::secret::Secret;
+use crate::tls::{Tls, Verify};
 use crate::yaml::{Diagnostic, Diagnostics, Node, Span};
 
 /// One entry of `databases:`, rendered and decoded for one host.
@@ -23,6 +27,10 @@ pub(crate) struct Database {
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
     pub(crate) tls: Tls,
+    /// The host of the inventory whose ssh leads there; as decoded, it may be a group.
+    pub(crate) via: Option<HostName>,
+    /// Open, once the database was `reached` through `via`.
+    pub(crate) tunnel: Option<Arc<Tunnel>>,
     /// SQLite: the file, on the host of the unit.
     pub(crate) path: String,
 }
@@ -43,24 +51,6 @@ impl Engine {
             Engine::Sqlite => "sqlite",
         }
     }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    pub(crate) verify: Verify,
-    /// PEM files on the controller.
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) cert: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-}
-
-/// How far the server's certificate is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verify {
-    /// No TLS at all.
-    None,
-    Ca,
-    Full,
 }
 
 const KEYS: [&str; 9] = [
@@ -92,12 +82,15 @@ impl Database {
         }
     }
 
-    /// `HOST:PORT`, the path of the unix socket, or the file.
+    /// `HOST:PORT`, with `via HOST` where there is one, the path of the unix socket, or the file.
     pub(crate) fn place(&self) -> String {
         match self.engine {
             Engine::Sqlite => self.path.clone(),
             Engine::Postgres | Engine::Mysql if self.host.starts_with('/') => self.host.clone(),
-            Engine::Postgres | Engine::Mysql => format!("{}:{}", self.host, self.port),
+            Engine::Postgres | Engine::Mysql => match &self.via {
+                Some(via) => format!("{}:{} via {via}", self.host, self.port),
+                None => format!("{}:{}", self.host, self.port),
+            },
         }
     }
 }
@@ -124,12 +117,6 @@ impl Entry<'_> {
                     None => error.help(format!("known: {}", KEYS.join(", "))),
                 });
             }
-        }
-        if map.contains_key("via") {
-            self.wrong(
-                &self.key("via"),
-                "`via` (a tunnel to the database) is known, not built yet".into(),
-            );
         }
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
@@ -158,17 +145,14 @@ impl Entry<'_> {
             name: self.text("name").unwrap_or_default(),
             user: String::new(),
             password: None,
-            tls: Tls {
-                verify: Verify::None,
-                ca: None,
-                cert: None,
-                key: None,
-            },
+            tls: Tls::new(Verify::None),
+            via: None,
+            tunnel: None,
             path: String::new(),
         };
         let foreign: &[&str] = match engine {
             Engine::Postgres | Engine::Mysql => &["path"],
-            Engine::Sqlite => &["host", "port", "user", "password", "tls"],
+            Engine::Sqlite => &["host", "port", "user", "password", "tls", "via"],
         };
         for key in foreign.iter().filter(|key| map.contains_key(**key)) {
             let message = format!("`{key}` does not belong to a database of engine {}", engine.word());
@@ -193,6 +177,7 @@ impl Entry<'_> {
                 }
                 database.password = self.password(password);
                 database.tls = self.tls(folder, database.host.starts_with('/'));
+                database.via = self.via(database.host.starts_with('/'));
             }
         }
         Some(database)
@@ -283,75 +268,30 @@ impl Entry<'_> {
         }
     }
 
+    fn via(&mut self, socket: bool) -> Option<HostName> {
+        let text = self.text("via")?;
+        let at = self.key("via");
+        if socket {
+            let error = Diagnostic::error(&at, "a tunnel leads to a host and a port, and `host` is a unix socket");
+            self.found
+                .push(error.help("name in `host` what the host of `via` calls the server: localhost"));
+        }
+        match HostName::new(&text) {
+            Ok(name) => Some(name),
+            Err(e) => {
+                self.wrong(&at, e.to_string());
+                None
+            }
+        }
+    }
+
     fn tls(&mut self, folder: &Path, socket: bool) -> Tls {
-        let mut tls = Tls {
-            verify: if socket { Verify::None } else { Verify::Full },
-            ca: None,
-            cert: None,
-            key: None,
-        };
-        let known = ["verify", "ca", "cert", "key"];
+        let default = if socket { Verify::None } else { Verify::Full };
         let at = self.key("tls");
-        let map = match self.value.get("tls") {
-            None | Some(Value::Null) => return tls,
-            Some(Value::Object(map)) => map.clone(),
-            Some(_) => {
-                let error = Diagnostic::error(&at, "`tls` must be a mapping");
-                self.found
-                    .push(error.help("write { verify: none | ca | full, ca: FILE, cert: FILE, key: FILE }"));
-                return tls;
-            }
-        };
-        let node = self.node.get("tls");
-        for (key, value) in &map {
-            let at = node
-                .and_then(|node| node.get(key))
-                .map_or(&at, |node| &node.span)
-                .clone();
-            let text = match value {
-                Value::Null => continue,
-                Value::String(text) => text.as_str(),
-                _ => "",
-            };
-            match key.as_str() {
-                "verify" => match text {
-                    "none" => tls.verify = Verify::None,
-                    "ca" => tls.verify = Verify::Ca,
-                    "full" => tls.verify = Verify::Full,
-                    _ => self.wrong(&at, "`verify` is none, ca or full".into()),
-                },
-                "ca" | "cert" | "key" => {
-                    let path = folder.join(text);
-                    if text.is_empty() {
-                        self.wrong(&at, format!("`{key}` must be a path"));
-                    } else if let Err(e) = std::fs::File::open(&path) {
-                        self.wrong(&at, format!("{}: {e}", path.display()));
-                    }
-                    match key.as_str() {
-                        "ca" => tls.ca = Some(path),
-                        "cert" => tls.cert = Some(path),
-                        _ => tls.key = Some(path),
-                    }
-                }
-                _ => {
-                    let error = Diagnostic::error(&at, format!("unknown key `{key}` in `tls`"));
-                    self.found.push(match nearest(key, &known) {
-                        Some(meant) => error.help(format!("did you mean `{meant}`?")),
-                        None => error.help(format!("known: {}", known.join(", "))),
-                    });
-                }
-            }
+        match self.value.get("tls") {
+            None | Some(Value::Null) => Tls::new(default),
+            Some(value) => Tls::decode(value, self.node.get("tls"), &at, folder, default, &[], &mut self.found),
         }
-        if tls.cert.is_some() != tls.key.is_some() {
-            self.wrong(&at, "`cert` and `key` belong together".into());
-        }
-        if tls.verify == Verify::None && (tls.ca.is_some() || tls.cert.is_some()) {
-            self.wrong(
-                &at,
-                "`verify: none` means no TLS at all: `ca` and `cert` have no use".into(),
-            );
-        }
-        tls
     }
 }
 

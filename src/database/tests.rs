@@ -324,6 +324,9 @@ fn entries_are_decoded() {
     let database = decode(&json!({"engine": "mysql", "host": "db1", "name": "temporal", "user": "t"})).unwrap();
     assert_eq!((database.port, database.tls.verify), (3306, Verify::Full));
     assert_eq!(database.place(), "db1:3306");
+    let behind = json!({"engine": "postgres", "host": "db1", "name": "t", "user": "t", "via": "bastion"});
+    let database = decode(&behind).unwrap();
+    assert_eq!(database.place(), "db1:5432 via bastion");
     let database = decode(&json!({"engine": "sqlite", "path": "/var/lib/app.db"})).unwrap();
     assert_eq!(
         (database.engine, database.place().as_str()),
@@ -337,14 +340,24 @@ fn every_mistake_of_an_entry_is_found_at_once() {
         (json!({"engine": "cassandra"}), &["`cassandra` is known, not built yet"]),
         (json!({"engine": "oracle"}), &["unknown engine `oracle`"]),
         (json!({"host": "x"}), &["no `engine`"]),
+        (
+            json!({"engine": "sqlite", "path": "/a.db", "via": "db"}),
+            &["`via` does not belong to a database of engine sqlite"],
+        ),
+        (
+            json!({"engine": "postgres", "host": "/run/postgresql", "name": "t", "user": "t", "via": "db"}),
+            &["a tunnel leads to a host and a port", "localhost"],
+        ),
+        (
+            json!({"engine": "postgres", "host": "db1", "name": "t", "user": "t", "via": "a b"}),
+            &["`a b` is not a name"],
+        ),
         (json!("x"), &["must be a mapping"]),
         (
             json!({"engine": "postgres", "hots": "db1", "port": 99999, "via": "db", "password": "hunter2"}),
             &[
                 "unknown key `hots`",
                 "did you mean `host`",
-                "`via`",
-                "not built yet",
                 "no `host`",
                 "no `user`",
                 "no `name`",

@@ -10,12 +10,12 @@ use super::frame::{ends, failure_of, read};
 use super::host::{Away, Host};
 use super::job::{JobEnd, announced, intent};
 use super::run::{Halt, Run};
-use super::steps::{End, Reg, Walk, prepared, waits};
+use super::steps::{End, Reg, Walk, in_one_line, prepared, waits};
 use crate::connection::Account;
 use crate::event::{Event, Segment};
 use crate::id::{HostName, JobId, Unit};
 use crate::kind::{
-    Action, BoxFuture, Changing, Done, DriveAction, Fact, Facts, Failure, Job, Output, Probe, Reading, Verdict,
+    Action, BoxFuture, Changing, Done, DriveAction, Fact, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Verdict,
 };
 use crate::plan::{self, Prepared, Ready};
 use crate::playbook::Step;
@@ -440,7 +440,7 @@ impl Walk<'_> {
         Ok(Driver {
             run: self.run,
             on: Arc::clone(on),
-            name: ready.on.clone(),
+            at: ready.on.clone(),
             account,
             user: ready.user.clone(),
             unit: unit.clone(),
@@ -534,7 +534,8 @@ async fn look_on(run: &Run, on: &Arc<Host>, account: &Account, probe: &Probe) ->
 pub(crate) struct Driver<'a> {
     run: &'a Run,
     on: Arc<Host>,
-    name: HostName,
+    /// The name of `on`.
+    at: HostName,
     account: Account,
     /// Whom the step becomes, on whatever host.
     user: Option<String>,
@@ -557,6 +558,45 @@ impl Reading for Driver<'_> {
             };
             let account = on.1.account(self.user.as_deref());
             look_on(self.run, on.1, &account, probe).await
+        })
+    }
+
+    fn tunnel<'a>(
+        &'a self,
+        via: Option<&'a HostName>,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async move {
+            let (through, name) = match via {
+                Some(name) => {
+                    let way = self.run.way(name).await;
+                    (way.map_err(|e| Failure::new(in_one_line(&e)))?, name)
+                }
+                None => (Arc::clone(&self.on), &self.at),
+            };
+            let away = |text: String| Failure {
+                unreachable: *name == self.at,
+                ..Failure::new(format!("{name}: {text}"))
+            };
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let link = through.link(self.run).await.map_err(|Away(text)| away(text))?;
+                match link.tunnel(name, host, port).await {
+                    Ok(tunnel) => return Ok(tunnel),
+                    Err(lost) => {
+                        // It may have ended since its last use.
+                        if link.gone().await.is_some() {
+                            through.drop_link(&link).await;
+                            if tries < 2 {
+                                continue;
+                            }
+                        }
+                        return Err(away(lost.text));
+                    }
+                }
+            }
         })
     }
 
@@ -607,13 +647,13 @@ impl Reading for Driver<'_> {
     fn foreseen(&self, fact: &Fact) -> Option<Value> {
         self.run
             .foresees()
-            .then(|| self.run.foresight.get(&self.name, fact.clone()))
+            .then(|| self.run.foresight.get(&self.at, fact.clone()))
             .flatten()
     }
 
     fn foresee(&self, fact: Fact, value: Value) {
         if self.run.foresees() {
-            self.run.foresight.set(&self.name, fact, value);
+            self.run.foresight.set(&self.at, fact, value);
         }
     }
 }

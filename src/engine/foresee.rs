@@ -164,6 +164,7 @@ pub(super) async fn decide(run: &Run, survey: &Survey, checked: &mut Checked) ->
             let Look::Due(due) = &unit.look else { continue };
             unit.look = match answer {
                 Ok(None) => Look::None,
+                Ok(Some(_)) if due.ready.quiet => Look::Open("hidden: no_log, or a secret in its parameters".into()),
                 Ok(Some(decision)) => Look::Decided(decision),
                 Err(failure) => {
                     let text = run.loaded.redactor.clean(&failure.message);

@@ -9,21 +9,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::run::Run;
 use crate::connection::{Account, Held, Hub, Identity, Link, LockError, Target};
 use crate::id::{JobId, RunId};
+use crate::job::patience;
 use crate::kind::Facts;
 
 /// How long a lost connection is tried again before the host counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn patience() -> Duration {
-    #[cfg(debug_assertions)]
-    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE")
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
-        return Duration::from_secs(seconds);
-    }
-    PATIENCE
-}
 
 pub(crate) struct Host {
     pub(crate) target: Target,
@@ -32,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) others: Vec<Account>,
     /// The login is root: becoming root needs no sudo.
     root: bool,
+    /// Nothing is done here: other hosts' tunnels lead through it. It is not locked, and needs no shell.
+    pub(crate) only_way: bool,
     link: AsyncMutex<Option<Arc<Link>>>,
     /// Held from the first upload of a job to its end: the folder of uploads is one for all who work here.
     pub(crate) uploads: AsyncMutex<()>,
@@ -63,9 +55,18 @@ impl Host {
             holder,
             others,
             root,
+            only_way: false,
             link: AsyncMutex::new(link),
             uploads: AsyncMutex::new(()),
             seen: Mutex::default(),
+        }
+    }
+
+    /// A host that tunnels lead through, and where nothing is done.
+    pub(crate) fn way(target: Target, link: Option<Arc<Link>>) -> Host {
+        Host {
+            only_way: true,
+            ..Host::new(target, Account::Login, Vec::new(), false, link)
         }
     }
 
@@ -129,13 +130,13 @@ impl Host {
             return Ok(Arc::clone(link));
         }
         // A host that never answered in this session is asked once; one that did is waited for.
-        let patience = if self.locked() || run.check_mode() {
-            patience()
+        let patience = if self.locked() || self.only_way || run.check_mode() {
+            patience(PATIENCE)
         } else {
             Duration::ZERO
         };
         let link = self.connect(&run.hub, patience, || run.stopping()).await?;
-        if !run.check_mode() && run.journal.is_some() {
+        if !self.only_way && !run.check_mode() && run.journal.is_some() {
             let who = controller_name();
             self.lock(&link, &run.id, run.epoch, &who, false).await.map_err(|e| {
                 if matches!(e, LockError::HeldBy(_) | LockError::Stale { .. }) {
@@ -155,7 +156,11 @@ impl Host {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(500);
         loop {
-            match hub.connect(&self.target).await {
+            let connected = match self.only_way {
+                true => hub.connect_for_tunnels(&self.target).await,
+                false => hub.connect(&self.target).await,
+            };
+            match connected {
                 Ok(link) => return Ok(link),
                 Err(e) if begun.elapsed() + pause > patience || give_up() => {
                     let hint = e.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();

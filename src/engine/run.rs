@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::foresee::Foresight;
 use super::host::Host;
+use super::survey::targets_of;
 use crate::connection::Hub;
 use crate::event::{Event, Record, RunState, Watch};
 use crate::id::{HostName, RunId, Unit};
 use crate::journal::{Journal, JournalError};
 use crate::kind::Decision;
 use crate::plan::Loaded;
+use crate::yaml::{Diagnostic, Diagnostics};
 
 /// Why the whole run stops at once.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) epoch: i64,
     pub(crate) hub: Arc<Hub>,
     pub(crate) hosts: HashMap<HostName, Arc<Host>>,
+    /// Hosts that tunnels lead through and that nobody knew of at the survey.
+    ways: AsyncMutex<HashMap<HostName, Arc<Host>>>,
     pub(crate) forks: Semaphore,
     /// The first Ctrl-C: nothing new starts.
     pub(crate) stop: CancellationToken,
@@ -80,6 +84,7 @@ impl Run {
             epoch,
             hub,
             hosts,
+            ways: AsyncMutex::default(),
             stop,
             detach,
             terminal,
@@ -146,6 +151,30 @@ impl Run {
 
     pub(crate) fn host(&self, name: &HostName) -> Option<Arc<Host>> {
         self.hosts.get(name).cloned()
+    }
+
+    /// A host that a tunnel leads through, of this run or not.
+    pub(crate) async fn way(&self, name: &HostName) -> Result<Arc<Host>, Diagnostics> {
+        if let Some(host) = self.host(name) {
+            return Ok(host);
+        }
+        let mut ways = self.ways.lock().await;
+        if let Some(host) = ways.get(name) {
+            return Ok(Arc::clone(host));
+        }
+        let (mut targets, _) = targets_of(&self.loaded, [name])?;
+        let target = targets
+            .swap_remove(name)
+            .ok_or_else(|| Diagnostic::general(format!("{name} is no host of the inventory")))?;
+        let host = Arc::new(Host::way(target, None));
+        ways.insert(name.clone(), Arc::clone(&host));
+        Ok(host)
+    }
+
+    pub(crate) async fn close_ways(&self) {
+        for (_, host) in self.ways.lock().await.drain() {
+            host.close().await;
+        }
     }
 
     /// Commits events to the journal, then folds and shows them: when this returns, they are facts.

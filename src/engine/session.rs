@@ -176,7 +176,7 @@ async fn begin(
     let survey = tokio::select! {
         survey = survey(&loaded, &checked, &hub) => survey.map_err(|e| refuse(Session::refused(1, e)))?,
         () = lookout.stop.cancelled() => {
-            return Err(refuse(Session::because(lookout.code().unwrap_or(130), "stopped before anything was touched", &[])));
+            return Err(refuse(stopped(lookout)));
         }
     };
     let mut texts: Vec<String> = notes.iter().map(|d| d.message.clone()).collect();
@@ -201,6 +201,14 @@ async fn begin(
         lookout,
     )
     .await
+}
+
+fn stopped(lookout: &Lookout) -> Session {
+    Session::because(
+        lookout.code().unwrap_or(130),
+        "stopped before anything was touched",
+        &[],
+    )
 }
 
 fn refuse_box(session: Session) -> Refusal {
@@ -320,18 +328,16 @@ async fn surveyed(
         lookout.stop.clone(),
         lookout.detach.clone(),
     );
-    if let Some(text) = probes(&first, &survey, &loaded).await {
-        if let (true, Some(code)) = (lookout.stop.is_cancelled(), lookout.code()) {
-            return Err(refuse(Session::because(
-                code,
-                "stopped before anything was touched",
-                &[],
-            )));
-        }
+    let given = probes(&first, &survey, &loaded).await;
+    if lookout.stop.is_cancelled() {
+        return Err(refuse(stopped(lookout)));
+    }
+    if let Some(text) = given {
         let mut all = Diagnostics::from(Diagnostic::general(text));
         lost_too(&survey, &mut all);
         return Err(refuse(Session::refused(1, all)));
     }
+    let before: HashSet<String> = checked.items.keys().cloned().collect();
     let mut checked = if loaded.playbook.probes.is_empty() {
         checked
     } else {
@@ -343,7 +349,7 @@ async fn surveyed(
         tokio::select! {
             decided = decide(&first, &survey, &mut checked) => decided.map_err(|e| refuse(Session::refused(1, e)))?,
             () = lookout.stop.cancelled() => {
-                return Err(refuse(Session::because(lookout.code().unwrap_or(130), "stopped before anything was touched", &[])));
+                return Err(refuse(stopped(lookout)));
             }
         }
     }
@@ -445,6 +451,9 @@ async fn surveyed(
         None => {
             events.push(Event::RunBegan(Box::new(began)));
             events.extend(attached(&controller, epoch, &takeover));
+            // What probes gave is what the run keeps to, although they may say something else when it goes on.
+            let given = checked.items.iter().filter(|(path, _)| !before.contains(*path));
+            events.extend(given.map(|(path, items)| items.event(&loaded, path)));
             for host in survey.lost.keys() {
                 events.extend(counted(&survey, &checked, host));
             }
@@ -506,6 +515,7 @@ async fn surveyed(
             ],
         ),
     };
+    run.close_ways().await;
     let hub = Arc::clone(&run.hub);
     drop(run);
     close(&hosts, hub).await;
@@ -609,7 +619,12 @@ pub(super) fn too_many_lost(checked: &Checked, survey: &Survey) -> Result<(), Di
         }
     }
     let delegate_lost = survey.lost.keys().any(|host| !checked.hosts.contains(host));
-    if over.is_empty() && !delegate_lost {
+    // Hosts that are there could not reach what they go through it for.
+    let way_lost = survey.lost.keys().any(|way| {
+        let users = checked.ways.get(way);
+        users.is_some_and(|users| users.iter().any(|user| !survey.lost.contains_key(user)))
+    });
+    if over.is_empty() && !delegate_lost && !way_lost {
         return Ok(());
     }
     let mut all = Diagnostics::default();

@@ -74,9 +74,11 @@ pub(crate) fn stages<'a>(
             let path = plan::stage_path(stage, parent);
             let known = instances.iter().all(|instance| instance.pending.is_empty());
             if stage.for_each.is_some() && known && !run.state().items.contains_key(&path) {
-                let items = instances.iter().filter_map(|instance| instance.item.as_ref());
-                let items = items.map(|item| run.loaded.redactor.clean_value(item)).collect();
-                run.emit(vec![Event::Items { stage: path, items }]).await?;
+                let items = plan::Items::of(&run.loaded, stage, &instances);
+                run.emit(vec![items.event(&run.loaded, &path)]).await?;
+            }
+            if instances.is_empty() {
+                end(run, &path, StageEnd::Skipped(plan::NOTHING.to_owned())).await?;
             }
             for instance in instances {
                 let deadline = Deadline::of(stage, around);
@@ -95,7 +97,13 @@ pub(crate) fn stages<'a>(
 
 /// One item of a group. The instance lives as long as its stages run.
 async fn group(run: &Run, inner: &[Stage], instance: &Instance<'_>, deadline: Option<Deadline>) -> Result<Flow, Halt> {
-    stages(run, inner, Some(instance), deadline).await
+    let flow = stages(run, inner, Some(instance), deadline).await?;
+    let ended = flow == Flow::On && instance.item.is_some();
+    if ended && !run.state().complete.contains(&instance.path) {
+        let stage = instance.path.clone();
+        run.emit(vec![Event::GroupEnded { stage }]).await?;
+    }
+    Ok(flow)
 }
 
 async fn leaf(run: &Run, instance: &Instance<'_>, steps: &[Step], deadline: Option<Deadline>) -> Result<Flow, Halt> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::host::{Host, identity_text};
-use crate::connection::{Account, Hub, Link, Look, Target, Var};
+use crate::connection::{Account, ConnectError, Hub, Link, Look, Target, Var};
 use crate::id::HostName;
 use crate::plan::{Checked, Loaded, Place};
 use crate::secret::Secret;
@@ -36,16 +36,29 @@ pub(crate) struct Survey {
     pub(crate) notes: Vec<Diagnostic>,
 }
 
-/// Reads the connection variables of all hosts; all errors at once.
+/// The hosts that a run needs: those of its stages, those that steps are delegated to, those that tunnels lead through.
+fn needed(checked: &Checked) -> IndexSet<&HostName> {
+    let all = checked.hosts.iter().chain(checked.accounts.keys());
+    all.chain(checked.ways.keys()).collect()
+}
+
+/// Reads the connection variables of all hosts of a run; all errors at once.
 pub(crate) fn targets(
     loaded: &Arc<Loaded>,
     checked: &Checked,
 ) -> Result<(IndexMap<HostName, Target>, Vec<Diagnostic>), Diagnostics> {
+    targets_of(loaded, needed(checked))
+}
+
+/// Reads the connection variables of these hosts.
+pub(crate) fn targets_of<'h>(
+    loaded: &Arc<Loaded>,
+    hosts: impl IntoIterator<Item = &'h HostName>,
+) -> Result<(IndexMap<HostName, Target>, Vec<Diagnostic>), Diagnostics> {
     let mut errors = Diagnostics::default();
     let mut notes = Diagnostics::default();
     let mut targets = IndexMap::new();
-    let delegates = checked.accounts.keys().filter(|host| !checked.hosts.contains(host));
-    for host in checked.hosts.iter().chain(delegates) {
+    for host in hosts {
         let scope = loaded.scope(Place::host(host));
         let failed = std::cell::RefCell::new(Vec::new());
         let get = |name: &str| -> Option<Var> {
@@ -102,9 +115,19 @@ pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hu
         .map(|(name, target)| {
             let hub = Arc::clone(hub);
             let users = checked.accounts.get(&name).cloned().unwrap_or_default();
+            let only_way = !checked.hosts.contains(&name) && !checked.accounts.contains_key(&name);
             async move {
-                let seen = reach(&hub, &target, &users).await;
-                (name, target, seen)
+                let seen = match only_way {
+                    true => hub
+                        .connect_for_tunnels(&target)
+                        .await
+                        .map(|link| (link, None))
+                        .map_err(in_words),
+                    false => reach(&hub, &target, &users)
+                        .await
+                        .map(|(link, look, holder, others)| (link, Some((look, holder, others)))),
+                };
+                (name, target, only_way, seen)
             }
         })
         .buffered(forks)
@@ -117,16 +140,27 @@ pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hu
         unfit: HashSet::new(),
         notes,
     };
-    for (name, target, seen) in looked {
+    for (name, target, only_way, seen) in looked {
         match seen {
-            Ok((link, look, holder, others)) => {
+            Ok((link, None)) => {
+                let host = Host::way(target, Some(Arc::new(link)));
+                survey.hosts.insert(name, Arc::new(host));
+            }
+            Ok((link, Some((look, holder, others)))) => {
                 let root = look.facts.uid == 0 && holder == Account::Login;
                 let host = Host::new(target, holder, others, root, Some(Arc::new(link)));
                 survey.hosts.insert(name.clone(), Arc::new(host));
                 survey.looks.insert(name, look);
             }
-            Err(text) => {
-                let host = Host::new(target, Account::Login, Vec::new(), false, None);
+            Err(mut text) => {
+                if let Some(users) = checked.ways.get(&name) {
+                    let users: Vec<&str> = users.iter().map(HostName::as_str).collect();
+                    text += &format!("\nsteps of {} go through it (`via`)", users.join(", "));
+                }
+                let host = match only_way {
+                    true => Host::way(target, None),
+                    false => Host::new(target, Account::Login, Vec::new(), false, None),
+                };
                 survey.hosts.insert(name.clone(), Arc::new(host));
                 survey.lost.insert(name, loaded.redactor.clean(&text));
             }
@@ -135,15 +169,17 @@ pub(crate) async fn survey(loaded: &Arc<Loaded>, checked: &Checked, hub: &Arc<Hu
     Ok(survey)
 }
 
+fn in_words(error: ConnectError) -> String {
+    let hint = error.hint.as_ref().map(|h| format!("\n{h}")).unwrap_or_default();
+    format!("{}{hint}", error.text)
+}
+
 pub(crate) async fn reach(
     hub: &Hub,
     target: &Target,
     users: &BTreeSet<Option<String>>,
 ) -> Result<(Link, Look, Account, Vec<Account>), String> {
-    let link = hub.connect(target).await.map_err(|e| {
-        let hint = e.hint.as_ref().map(|h| format!("\n{h}")).unwrap_or_default();
-        format!("{}{hint}", e.text)
-    })?;
+    let link = hub.connect(target).await.map_err(in_words)?;
     let login = link.facts(&Account::Login).await.map_err(|e| e.text)?;
     let account = |user: &Option<String>| match user {
         // root needs no sudo to be root.
@@ -184,10 +220,16 @@ impl Survey {
                 look.state.free >> 20
             )
         };
-        let known = self
-            .hosts
-            .keys()
-            .filter_map(|host| Some((host.clone(), line(self.looks.get(host)?))));
+        let known = self.hosts.iter().filter_map(|(name, host)| {
+            let line = match self.looks.get(name) {
+                Some(look) => line(look),
+                None if host.only_way && !self.lost.contains_key(name) => {
+                    "a way only (`via`), nothing is done there".to_owned()
+                }
+                None => return None,
+            };
+            Some((name.clone(), line))
+        });
         known.collect()
     }
 

@@ -82,10 +82,19 @@ pub(crate) enum Event {
         title: String,
         hosts: Vec<HostName>,
     },
-    /// What a `for_each` goes over, before the first unit of it: a probe may say something else after a resume.
+    /// What a `for_each` goes over, before the first unit of it, or before the first of the run where a probe gave it: a
+    /// probe may say something else after a resume.
     Items {
         stage: String,
         items: Vec<Value>,
+        /// Of a group, what each instance is called.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        titles: Vec<String>,
+    },
+    /// An instance of a group with `for_each` is through: a safe place to stop.
+    GroupEnded {
+        /// The group's path, with the index.
+        stage: String,
     },
     BatchBegan {
         stage: String,

@@ -109,6 +109,10 @@ pub(crate) struct RunState {
     pub(crate) stages: IndexMap<String, StageState>,
     /// What each `for_each` that was begun goes over, by its path without the index.
     pub(crate) items: IndexMap<String, Vec<Value>>,
+    /// Titles of the instances of each group with `for_each`, by the same path.
+    pub(crate) groups: IndexMap<String, Vec<String>>,
+    /// Instances of groups that are through, by their path with the index.
+    pub(crate) complete: Vec<String>,
     /// Units that brought about what their `undo` has not put back.
     pub(crate) left_open: IndexSet<Unit>,
     /// Who takes the run back, and why.
@@ -133,6 +137,8 @@ impl RunState {
             hosts: IndexMap::new(),
             stages: IndexMap::new(),
             items: IndexMap::new(),
+            groups: IndexMap::new(),
+            complete: Vec::new(),
             left_open: IndexSet::new(),
             rolling_back: None,
             held: None,
@@ -359,10 +365,15 @@ impl RunState {
                 if let Some(state) = self.stages.get_mut(stage) {
                     state.end = None;
                 }
+                self.complete.retain(|group| !stage.starts_with(&format!("{group}/")));
             }
-            Event::Items { stage, items } => {
+            Event::Items { stage, items, titles } => {
                 self.items.entry(stage.clone()).or_insert_with(|| items.clone());
+                if !titles.is_empty() {
+                    self.groups.entry(stage.clone()).or_insert_with(|| titles.clone());
+                }
             }
+            Event::GroupEnded { stage } => self.complete.push(stage.clone()),
             Event::Undone { unit } => {
                 self.left_open.shift_remove(unit);
             }

@@ -10,13 +10,15 @@ mod place;
 mod reach;
 mod script;
 mod text;
+mod tunnel;
 
 pub(crate) use decision::{Decision, Fact};
 pub(crate) use facts::facts;
 pub(crate) use frame::{OUTPUT_LIMIT, ack, good_id, jobs, join, lock, probe, state, status, tail, unlock, wait};
 pub(crate) use place::{default_state_dir, good_path, look, owner, place};
-pub(crate) use reach::{BoxFuture, Changing, Done, Failure, Reading};
+pub(crate) use reach::{BoxFuture, Changing, Done, Failure, Reading, patience};
 pub(crate) use script::{Facts, Job, Output, Probe, Upload, UploadFrom};
+pub(crate) use tunnel::{Passage, Tunnel};
 
 use crate::id::JobId;
 

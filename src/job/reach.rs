@@ -3,13 +3,27 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Fact, Job, Output, Probe};
+use super::{Fact, Job, Output, Probe, Tunnel};
 use crate::event::Segment;
+use crate::id::HostName;
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How long something that is away is waited for; tests shorten it.
+pub(crate) fn patience(usual: Duration) -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(seconds) = std::env::var("REFIT_TEST_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        return usual.min(Duration::from_secs(seconds));
+    }
+    usual
+}
 
 /// What was done. `result` is a mapping with the kind's result fields; the engine adds `changed failed skipped`.
 #[derive(Clone, Debug)]
@@ -71,6 +85,14 @@ pub(crate) trait Reading: Send + Sync {
     fn probe_on<'a>(&'a self, host: &'a str, _probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async move { Err(Failure::new(format!("{host} is no host of this run"))) })
     }
+    /// Opens a tunnel to HOST:PORT as the step's host sees it, or as `via` does: another host of the inventory, which is
+    /// connected where the run has not yet. A new one each time; a connection that was lost is made again.
+    fn tunnel<'a>(
+        &'a self,
+        via: Option<&'a HostName>,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Tunnel, Failure>>;
     /// Shows what is waited for, the value seen last and the time left. Not journalled.
     fn progress(&self, text: &str);
     /// Resolves when no more waiting is wanted (the second Ctrl-C).

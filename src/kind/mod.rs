@@ -28,8 +28,9 @@ pub(crate) use params::{Given, Mode, Param, Params, Ty};
 use std::path::PathBuf;
 
 // The words of every kind.
+use crate::id::HostName;
 pub(crate) use crate::job::{
-    BoxFuture, Changing, Decision, Done, Fact, Facts, Failure, Job, Output, Probe, Reading, Upload, UploadFrom,
+    BoxFuture, Changing, Decision, Done, Fact, Facts, Failure, Job, Output, Probe, Reading, Tunnel, Upload, UploadFrom,
 };
 use crate::yaml::{Diagnostics, Node};
 
@@ -81,6 +82,11 @@ pub(crate) trait Kind: Send + Sync {
     }
     /// Other hosts, by their inventory names, that the step reads on (`Reading::probe_on`): they are connected as well.
     fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
+        let _ = (params, context);
+        Vec::new()
+    }
+    /// Hosts of the inventory that the step's tunnels lead through: they are reached before anything is touched.
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
         let _ = (params, context);
         Vec::new()
     }

@@ -7,7 +7,8 @@
 //! `to` are applied, in their order. `schema_version` and `schema_update_history` are kept as Temporal's own tools keep them;
 //! where they are missing from an empty database they are made first. Statements begin with CREATE, ALTER, INSERT, DROP or DO.
 //!
-//! PostgreSQL is reached from the controller. The statements of a version share one transaction with its record, as far as
+//! PostgreSQL is reached from the controller, or through the ssh of a host (`via` of the database: a host, or a group,
+//! which means its first host); TLS verifies `host` of the database either way. The statements of a version share one transaction with its record, as far as
 //! a transaction can hold them; `CONCURRENTLY` stands alone, is looked up afterwards, and an index that is invalid is
 //! dropped and built again. A lock that cannot be had is tried again, with whoever is in the way shown. After a crash the
 //! database says what is done. A standby, a user that only reads and a pooler of transactions are refused, and so are the
@@ -34,6 +35,7 @@ use super::{
     Verdict, list,
 };
 use crate::database::Database;
+use crate::id::HostName;
 use crate::schema;
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -79,6 +81,12 @@ pub(super) fn named(
         None if context.database_names.is_empty() => error.help("the playbook has no `databases`"),
         None => error.help(format!("known: {}", context.database_names.join(", "))),
     })
+}
+
+/// `via` of the database.
+fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
+    let database = database(params, context).ok().flatten();
+    database.and_then(|database| database.via.clone()).into_iter().collect()
 }
 
 struct Update {
@@ -129,7 +137,7 @@ impl DriveAction for Update {
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             // Whether it worked shows in what `settle` finds.
-            let _ = schema::cancel(&self.database, host.tag()).await;
+            let _ = schema::cancel(&self.database, host.tag(), host.reading()).await;
         })
     }
 }
@@ -149,6 +157,10 @@ impl Kind for Schema {
 
     fn results(&self) -> &'static [&'static str] {
         &["from", "to", "applied"]
+    }
+
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+        ways(params, context)
     }
 
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
@@ -276,6 +288,10 @@ impl Kind for Status {
         &["server", "version", "history", "pending"]
     }
 
+    fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+        ways(params, context)
+    }
+
     fn reads_only(&self) -> bool {
         true
     }
@@ -325,6 +341,8 @@ mod tests {
                 cert: None,
                 key: None,
             },
+            via: None,
+            tunnel: None,
             path: "/var/lib/app.db".into(),
         };
         place.databases.insert("main".into(), Arc::new(database));

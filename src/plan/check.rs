@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::environment::{elevation, environment};
 use super::loaded::Loaded;
-use super::scope::Place;
-use super::stages::{Instance, instances, stage_hosts};
+use super::scope::{Live, Place};
+use super::stages::{Instance, Items, NOTHING, instances, path, stage_hosts};
 use super::unit::{
     Prepared, Ready, condition, databases, delegate, fields, given, ignores, item_binding, items, number, prepare,
     unit_scope, wants_database,
@@ -31,6 +31,10 @@ pub(crate) struct Checked {
     pub(crate) artefacts: BTreeMap<PathBuf, BTreeSet<HostName>>,
     /// Hosts that a unit runs on, and as whom (None: the login); `delegate_to` hosts too.
     pub(crate) accounts: BTreeMap<HostName, BTreeSet<Option<String>>>,
+    /// Hosts that units go through on their way elsewhere (`via`), and the hosts of these units.
+    pub(crate) ways: BTreeMap<HostName, BTreeSet<HostName>>,
+    /// What every `for_each` that is known goes over, by the stage's path without the index.
+    pub(crate) items: BTreeMap<String, Items>,
     /// Hosts of any stage, in the order in which they appear.
     pub(crate) hosts: Vec<HostName>,
 }
@@ -92,6 +96,7 @@ pub(crate) fn check(loaded: &Arc<Loaded>) -> Result<Checked, Diagnostics> {
     let before = loaded.live.snapshot();
     let mut pass = Pass {
         loaded,
+        before: &before,
         found: Checked::default(),
         errors: Vec::new(),
     };
@@ -151,6 +156,8 @@ struct Found {
 
 struct Pass<'a> {
     loaded: &'a Arc<Loaded>,
+    /// What was known when the look began: registers of probes that have run.
+    before: &'a Live,
     found: Checked,
     errors: Vec<Found>,
 }
@@ -250,7 +257,12 @@ impl<'a> Pass<'a> {
                 units,
             });
         }
-        if self.found.hosts.is_empty() && self.errors.is_empty() && !loaded.errors.has_errors() {
+        let idle = self
+            .found
+            .stages
+            .iter()
+            .any(|stage| stage.skipped.as_deref() == Some(NOTHING));
+        if self.found.hosts.is_empty() && !idle && self.errors.is_empty() && !loaded.errors.has_errors() {
             let what = match (&loaded.options.limit, loaded.options.exclude.is_empty()) {
                 (Some(limit), _) => format!("--limit `{limit}` leaves no host of this playbook"),
                 (None, false) => "--exclude leaves no host of this playbook".into(),
@@ -267,6 +279,23 @@ impl<'a> Pass<'a> {
         }) else {
             return;
         };
+        let place = path(stage, parent);
+        if list.is_empty() {
+            self.found.stages.push(PlannedStage {
+                path: place.clone(),
+                title: stage.name.text.clone().unwrap_or_default(),
+                hosts: Vec::new(),
+                batches: Vec::new(),
+                max_fail: 0,
+                skipped: Some(NOTHING.to_owned()),
+                waits: Vec::new(),
+                units: Vec::new(),
+            });
+        }
+        if stage.for_each.is_some() && list.iter().all(|instance| instance.pending.is_empty()) {
+            let items = Items::of(self.loaded, stage, &list);
+            self.found.items.insert(place, items);
+        }
         for instance in list {
             match &stage.body {
                 Body::Stages(inner) => inner.iter().for_each(|stage| self.stage(stage, Some(&instance))),
@@ -425,7 +454,9 @@ impl<'a> Pass<'a> {
                 skipped_all = false;
             }
         }
-        if let Some(register) = &step.register {
+        // A probe that has run gave its register, which what follows is planned with.
+        let given = |name: &str| phase == Phase::Probe && self.before.layer(host).contains_key(name);
+        if let Some(register) = step.register.as_ref().filter(|register| !given(&register.value)) {
             let binding = if skipped_all && !looped {
                 Binding::Data(json!({"changed": false, "failed": false, "skipped": true}))
             } else {
@@ -515,7 +546,7 @@ impl<'a> Pass<'a> {
             let result = delegate(loaded, host, step, &scope);
             self.take(Some(host), result)?
         };
-        self.found.accounts.entry(on).or_default().insert(user.clone());
+        self.found.accounts.entry(on.clone()).or_default().insert(user.clone());
         let params = {
             let result = Params::decode(step.kind, &step.kind_span, given);
             self.take(Some(host), result)?
@@ -547,6 +578,9 @@ impl<'a> Pass<'a> {
         let mut problems = step.kind.lint(&params, &context);
         for path in step.kind.artefacts(&params, &context) {
             self.found.artefacts.entry(path).or_default().insert(host.clone());
+        }
+        for way in step.kind.ways(&params, &context) {
+            self.found.ways.entry(way).or_default().insert(on.clone());
         }
         if !problems.has_errors() && waits.is_empty() {
             match prepare(loaded, place, step, item) {

@@ -20,6 +20,6 @@ pub(crate) use digest::{difference, plan_digest, recipe};
 pub(crate) use limits::{Limits, limits};
 pub(crate) use loaded::{Loaded, Options, SecretUse, load, pattern_error};
 pub(crate) use scope::{Place, inventory_scope};
-pub(crate) use stages::{Instance, instances, path as stage_path, stage_hosts};
+pub(crate) use stages::{Instance, Items, NOTHING, instances, path as stage_path, stage_hosts};
 pub(crate) use tags::of as tags_of;
 pub(crate) use unit::{Prepared, Ready, ignores, item_binding, items, number, prepare, unit_scope};

@@ -20,6 +20,15 @@ pub(crate) struct Live {
     all: Layer,
 }
 
+impl Live {
+    pub(crate) fn layer(&self, host: &HostName) -> Arc<Layer> {
+        self.hosts
+            .get(host)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(self.all.clone()))
+    }
+}
+
 /// Shared by everything that renders.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedLive(Arc<RwLock<Live>>);
@@ -34,12 +43,7 @@ impl SharedLive {
     }
 
     pub(crate) fn layer(&self, host: &HostName) -> Arc<Layer> {
-        self.read(|live| {
-            live.hosts
-                .get(host)
-                .cloned()
-                .unwrap_or_else(|| Arc::new(live.all.clone()))
-        })
+        self.read(|live| live.layer(host))
     }
 
     pub(crate) fn bind(&self, host: &HostName, name: &str, binding: Binding) {

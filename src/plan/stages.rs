@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::check::title;
 use super::environment::remember;
 use super::loaded::{Loaded, pattern_error};
 use super::scope::Place;
+use crate::event::Event;
 use crate::id::HostName;
-use crate::playbook::Stage;
+use crate::playbook::{Body, Stage};
 use crate::template::{Binding, Layer, Pending, Scope};
 use crate::yaml::{Diagnostic, Diagnostics, Node};
 
@@ -187,6 +189,48 @@ pub(crate) fn instances<'a>(
             format!("`for_each` takes a list, this gives {}", type_name(&other)),
         )
         .into()),
+    }
+}
+
+/// Why a stage without items is skipped.
+pub(crate) const NOTHING: &str = "nothing to do: its `for_each` has no items";
+
+/// What a `for_each` goes over, for the journal.
+pub(crate) struct Items {
+    items: Vec<Value>,
+    /// Of a group, what each instance is called.
+    titles: Vec<String>,
+}
+
+impl Items {
+    pub(crate) fn of(loaded: &Arc<Loaded>, stage: &Stage, instances: &[Instance<'_>]) -> Items {
+        let name = |instance: &Instance<'_>| match instance.hosts.first() {
+            None => stage.name.text.clone().unwrap_or_default(),
+            Some(host) => {
+                let place = Place {
+                    instance: Some(instance),
+                    ..Place::host(host)
+                };
+                title(loaded, &stage.name, &loaded.scope(place))
+            }
+        };
+        Items {
+            items: instances.iter().filter_map(|instance| instance.item.clone()).collect(),
+            titles: match stage.body {
+                Body::Stages(_) => instances.iter().map(name).collect(),
+                Body::Steps(_) => Vec::new(),
+            },
+        }
+    }
+
+    /// `path` is the stage's, without the index.
+    pub(crate) fn event(&self, loaded: &Loaded, path: &str) -> Event {
+        let items = self.items.iter().map(|item| loaded.redactor.clean_value(item));
+        Event::Items {
+            stage: path.to_owned(),
+            items: items.collect(),
+            titles: self.titles.clone(),
+        }
     }
 }
 

@@ -182,13 +182,40 @@ pub(crate) fn databases(loaded: &Arc<Loaded>, scope: &Scope) -> Result<IndexMap<
             continue;
         }
         match Database::decode(label, node, &Value::Object(entries), password, loaded.folder()) {
-            Ok(database) => {
-                list.insert(label.clone(), Arc::new(database));
-            }
+            Ok(mut database) => match way(loaded, node, database.via.take()) {
+                Ok(via) => {
+                    database.via = via;
+                    list.insert(label.clone(), Arc::new(database));
+                }
+                Err(e) => errors.push(e),
+            },
             Err(e) => errors.extend(e),
         }
     }
     if errors.is_empty() { Ok(list) } else { Err(errors) }
+}
+
+/// The host that `via` of a database names; a group stands for its first host.
+fn way(loaded: &Arc<Loaded>, node: &Node, via: Option<HostName>) -> Result<Option<HostName>, Diagnostic> {
+    let Some(name) = via else { return Ok(None) };
+    let at = |error: Diagnostic| Diagnostic {
+        at: Some(node.get("via").unwrap_or(node).span.clone()),
+        ..error
+    };
+    // A pattern would leave it to the inventory's order which host is gone through.
+    if name.as_str().contains(['*', '?', ',', '!', '&', '~', '[']) {
+        let error = Diagnostic::general(format!("`via` takes a host or a group, and `{name}` is a pattern"));
+        return Err(at(error));
+    }
+    match loaded.inventory.select(name.as_str()) {
+        Ok(hosts) => match hosts.into_iter().next() {
+            Some(host) => Ok(Some(host)),
+            None => Err(at(Diagnostic::general(format!(
+                "`via`: the group `{name}` has no host"
+            )))),
+        },
+        Err(e) => Err(at(super::loaded::pattern_error("via", name.as_str(), &e))),
+    }
 }
 
 /// Does this step name a database?

@@ -143,7 +143,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         }
         Some(node) => engine(loader, node),
     };
-    for key in ["host", "name", "user", "path"] {
+    for key in ["host", "name", "user", "path", "via"] {
         fields.get(key, decode::text, &mut loader.found);
     }
     if let Some(port) = fields.node("port")
@@ -162,12 +162,6 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         && !is_template(tls)
     {
         check_tls(loader, tls);
-    }
-    if let Some((via, _)) = fields.entry("via") {
-        loader.found.push(
-            Diagnostic::error(&via.span, "`via` of a database is known, not built yet")
-                .help("the controller must reach the database itself"),
-        );
     }
     let needed: &[&'static str] = match engine {
         Some("postgres" | "mysql") => &["host", "name", "user"],

@@ -814,14 +814,6 @@ steps:
     13 |   c: { engine: cassandra, via: h }
        |                ^^^^^^^^^
 
-    error: `via` of a database is known, not built yet
-      --> p.yml:13:27
-       |
-    13 |   c: { engine: cassandra, via: h }
-       |                           ^^^
-       |
-       = help: the controller must reach the database itself
-
     error: the database has no `engine`
       --> p.yml:14:3
        |
@@ -856,7 +848,7 @@ steps:
     16 |   f: text
        |      ^^^^
 
-    17 errors
+    16 errors
     "#);
 }
 

@@ -55,6 +55,9 @@ pub(super) fn recap(state: &RunState, end: End) -> Vec<Line> {
     let rows = rows(state, end);
     let mut lines = vec![Line::edge(), heading(state, end)];
     lines.extend(stages(state));
+    if end.how != RunEnd::Done && !end.check {
+        lines.extend(boundaries(state));
+    }
     lines.extend(table(&rows, end.check));
     lines.extend(running(state));
     lines.extend(left_open(state));
@@ -135,6 +138,36 @@ fn stages(state: &RunState) -> Vec<Line> {
             Some(Line::edge().text(format!("  stage {}: ", stage.title)).tone(tone, text))
         })
         .collect()
+}
+
+/// How far the run came in each group that goes over items: the end of one is a safe place to stop.
+fn boundaries(state: &RunState) -> Vec<Line> {
+    let begun = |instance: &str| {
+        let inside = format!("{instance}/");
+        let mut stages = state.stages.iter();
+        stages.any(|(path, stage)| path.starts_with(&inside) && !stage.hosts.is_empty())
+    };
+    let mut lines = Vec::new();
+    for (path, titles) in &state.groups {
+        let instance = |index: usize| format!("{path}[{index}]");
+        let through = (0..titles.len()).take_while(|index| state.complete.contains(&instance(*index)));
+        let through = through.count();
+        let last = through
+            .checked_sub(1)
+            .map(|index| format!("{} is complete", titles[index]));
+        let next = titles.get(through).map(|title| match begun(&instance(through)) {
+            true => format!("{title} is not complete"),
+            false => format!("{title} has not begun"),
+        });
+        let text = match (last, next) {
+            (_, None) => continue,
+            (None, Some(_)) if !begun(&instance(0)) => continue,
+            (None, Some(next)) => next,
+            (Some(last), Some(next)) => format!("{last}, {next}"),
+        };
+        lines.push(Line::edge().text("  ").tone(Tone::Changed, text));
+    }
+    lines
 }
 
 fn rows(state: &RunState, end: End) -> Vec<Row<'_>> {

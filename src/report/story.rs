@@ -177,6 +177,7 @@ impl Story {
             | Event::Answered { .. }
             | Event::Intent { .. }
             | Event::Items { .. }
+            | Event::GroupEnded { .. }
             | Event::Withdrawn { .. }
             | Event::Undone { .. }
             | Event::Segment { .. } => Vec::new(),

@@ -10,7 +10,7 @@ use super::mysql::Mysql;
 use super::plan::State;
 use super::postgres::Postgres;
 use super::{Plan, SchemaError, Status, Version, sqlite};
-use crate::database::{Database, Engine, Session};
+use crate::database::{Database, DatabaseError, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Fact, Failure, Reading};
 
@@ -43,7 +43,7 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
     let (state, server) = match database.engine {
         Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
         Engine::Postgres | Engine::Mysql => {
-            let mut session = Session::open(database, "refit: status").await?;
+            let mut session = Session::open(&reached(database, host).await?, "refit: status").await?;
             let server = session.server().await?.to_string();
             let state = read(&mut session, database).await?;
             session.close().await;
@@ -91,7 +91,7 @@ async fn server_plan<D: Dialect>(
     to: Option<&str>,
     host: Option<&dyn Reading>,
 ) -> Result<Plan, SchemaError> {
-    let mut session = Session::open(database, "refit: plan").await?;
+    let mut session = Session::open(&reached(database, host).await?, "refit: plan").await?;
     session.refuse_unfit().await?;
     let state = D::read(&mut session, database).await?;
     let expected = expected(database, host, &state);
@@ -107,11 +107,11 @@ async fn server_plan<D: Dialect>(
 }
 
 /// Ends what runs in a database for a unit; the number of sessions that were told. Nothing of SQLite runs by itself.
-pub(crate) async fn cancel(database: &Database, tag: &str) -> Result<usize, SchemaError> {
+pub(crate) async fn cancel(database: &Database, tag: &str, host: &dyn Reading) -> Result<usize, SchemaError> {
     if database.engine == Engine::Sqlite {
         return Ok(0);
     }
-    let mut watch = Session::open(database, "refit: cancel").await?;
+    let mut watch = Session::open(&database.reached(host).await?, "refit: cancel").await?;
     let told = match database.engine {
         Engine::Mysql => Mysql::cancel(&mut watch, tag).await?,
         Engine::Postgres | Engine::Sqlite => Postgres::cancel(&mut watch, tag).await?,
@@ -148,18 +148,43 @@ pub(crate) async fn apply(
     to: Option<&str>,
     host: &dyn Changing,
 ) -> Result<Done, Failure> {
-    let layout = Layout::read(dir, database.engine)?;
     let mut journal = host.segments();
+    let outcome = carry_out(database, dir, to, host, &mut journal).await;
+    outcome.map_err(|error| unknown_if_away(database, &journal, error))
+}
+
+/// What was sent may be done or not, and the database does not come back to say.
+fn unknown_if_away(database: &Database, journal: &[Segment], error: SchemaError) -> Failure {
+    use DatabaseError::{Lost, Timeout, Unreachable};
+    match (&error, journal.last()) {
+        (SchemaError::Database(Lost { .. } | Unreachable { .. } | Timeout { .. }), Some(last)) => {
+            let what = format!(
+                "what became of {} is not known, for it cannot be asked: {error}",
+                last.name
+            );
+            let label = database.label.clone();
+            SchemaError::Unknown { label, what }.into()
+        }
+        _ => error.into(),
+    }
+}
+
+async fn carry_out(
+    database: &Database,
+    dir: &Path,
+    to: Option<&str>,
+    host: &dyn Changing,
+    journal: &mut Vec<Segment>,
+) -> Result<Done, SchemaError> {
+    let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => executor::apply::<Postgres>(database, &layout, to, host, &mut journal).await?,
-        Engine::Mysql => executor::apply::<Mysql>(database, &layout, to, host, &mut journal).await?,
-        Engine::Sqlite => sqlite::apply(database, &layout, to, host, &mut journal).await?,
+        Engine::Postgres => executor::apply::<Postgres>(database, &layout, to, host, journal).await?,
+        Engine::Mysql => executor::apply::<Mysql>(database, &layout, to, host, journal).await?,
+        Engine::Sqlite => sqlite::apply(database, &layout, to, host, journal).await?,
     }
     let reached = match database.engine {
         Engine::Postgres | Engine::Mysql => {
-            let mut session = Session::open(database, "refit: verify")
-                .await
-                .map_err(SchemaError::from)?;
+            let mut session = executor::patiently(database, "refit: verify", host).await?;
             let state = read(&mut session, database).await?;
             session.close().await;
             state
@@ -168,12 +193,15 @@ pub(crate) async fn apply(
     };
     let target = Plan::compute(database, &layout, &reached, to)?;
     if !target.done() {
-        return Err(Failure::new(format!(
-            "database {}: everything was applied, and yet it says {}, not {}",
-            database.label, target.from, target.to
-        )));
+        return Err(SchemaError::Failed {
+            label: database.label.clone(),
+            what: format!(
+                "everything was applied, and yet it says {}, not {}",
+                target.from, target.to
+            ),
+        });
     }
-    Ok(done(&layout, &reached, database, &journal)?)
+    done(&layout, &reached, database, journal)
 }
 
 /// After a crash: waits for what still runs, then says whether the target is reached. `Ok(None)`: it is not, and
@@ -185,9 +213,11 @@ pub(crate) async fn settle(
     host: &dyn Changing,
 ) -> Result<Option<Done>, Failure> {
     let layout = Layout::read(dir, database.engine)?;
+    let away =
+        |state: Result<State, SchemaError>| state.map_err(|error| unknown_if_away(database, &host.segments(), error));
     let state = match database.engine {
-        Engine::Postgres => executor::settled::<Postgres>(database, host).await?,
-        Engine::Mysql => executor::settled::<Mysql>(database, host).await?,
+        Engine::Postgres => away(executor::settled::<Postgres>(database, host).await)?,
+        Engine::Mysql => away(executor::settled::<Mysql>(database, host).await)?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
     };
     match Plan::compute(database, &layout, &state, to)?.done() {
@@ -221,6 +251,18 @@ fn done(layout: &Layout, state: &State, database: &Database, journal: &[Segment]
             false => Some(format!("{from} to {to}")),
         },
     })
+}
+
+/// With a tunnel where the database needs one.
+async fn reached(database: &Database, host: Option<&dyn Reading>) -> Result<Database, SchemaError> {
+    match (host, &database.via) {
+        (Some(host), _) => Ok(database.reached(host).await?),
+        (None, None) => Ok(database.clone()),
+        (None, Some(via)) => Err(SchemaError::Unfit {
+            label: database.label.clone(),
+            what: format!("it is reached through {via}, and there is no run that could go there"),
+        }),
+    }
 }
 
 fn on_host<'a>(database: &Database, host: Option<&'a dyn Reading>) -> Result<&'a dyn Reading, SchemaError> {

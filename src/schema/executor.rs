@@ -10,7 +10,7 @@ use super::statement::Place;
 use super::{Plan, SchemaError};
 use crate::database::{Database, DatabaseError, Server, Session};
 use crate::event::{Segment, SegmentState};
-use crate::job::{Changing, Failure};
+use crate::job::{Changing, Failure, patience};
 
 /// How long locks of others are waited for, with tries in between.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -129,16 +129,21 @@ pub(super) async fn settled<D: Dialect>(database: &Database, host: &dyn Changing
     Ok(state)
 }
 
-/// Opens a session, and waits for a server that is away for a while.
-async fn patiently(database: &Database, tag: &str, host: &dyn Changing) -> Answer<Session> {
+/// Opens a session, and waits for a server, or the way to it, that is away for a while.
+pub(super) async fn patiently(database: &Database, tag: &str, host: &dyn Changing) -> Answer<Session> {
     let began = Instant::now();
+    let away = patience(AWAY);
     loop {
-        match Session::open(database, tag).await {
+        let opened = match database.reached(host.reading()).await {
+            Ok(database) => Session::open(&database, tag).await,
+            Err(e) => Err(e),
+        };
+        match opened {
             Ok(session) => return Ok(session),
             Err(
                 e @ (DatabaseError::Unreachable { .. } | DatabaseError::Timeout { .. } | DatabaseError::Lost { .. }),
-            ) if began.elapsed() < AWAY => {
-                let left = AWAY.saturating_sub(began.elapsed()).as_secs();
+            ) if began.elapsed() < away => {
+                let left = away.saturating_sub(began.elapsed()).as_secs();
                 let why = format!("waits for the database, {left} s left: {e}");
                 rest(host, &why, Duration::from_secs(1)).await?;
             }

@@ -405,7 +405,7 @@ async fn locks_cancels_and_lost_sessions_on_mysql() {
         let stop = async {
             host.until("behind pid").await;
             // Between two tries nothing runs.
-            while cancel(&database, "cancelled.unit.1").await.unwrap() == 0 {
+            while cancel(&database, "cancelled.unit.1", host.reading()).await.unwrap() == 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };

@@ -12,7 +12,8 @@ use super::*;
 use crate::database::lab::{Lab, PASSWORD};
 use crate::database::{Database, Engine, Session, Tls, Verify};
 use crate::event::{Segment, SegmentState};
-use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading};
+use crate::id::HostName;
+use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Tunnel};
 
 pub(super) const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/temporal-schema");
 
@@ -81,6 +82,9 @@ async fn sh(script: &str) -> Output {
 impl Reading for Host {
     fn probe<'a>(&'a self, probe: &'a Probe) -> BoxFuture<'a, Result<Output, Failure>> {
         Box::pin(async { Ok(sh(&probe.script).await) })
+    }
+    fn tunnel<'a>(&'a self, _: Option<&'a HostName>, _: &'a str, _: u16) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async { Ok(Tunnel::direct()) })
     }
     fn progress(&self, text: &str) {
         self.shown.lock().unwrap().push(text.to_owned());
@@ -443,6 +447,8 @@ fn socket(host: &str, port: u16, name: &str) -> Database {
             cert: None,
             key: None,
         },
+        via: None,
+        tunnel: None,
         path: String::new(),
     }
 }
@@ -737,7 +743,7 @@ async fn a_running_statement_can_be_left_or_cancelled() {
     let host = Host::new("run.unit.1");
     let stop = async {
         host.until("behind pid").await;
-        assert_eq!(cancel(&database, "run.unit.1").await.unwrap(), 1);
+        assert_eq!(cancel(&database, "run.unit.1", host.reading()).await.unwrap(), 1);
     };
     let (failure, ()) = tokio::join!(apply(&database, &dir, Some("1.14"), &host), stop);
     let failure = fails(failure);
@@ -802,6 +808,8 @@ fn sqlite(path: &Path) -> Database {
     Database {
         engine: Engine::Sqlite,
         name: String::new(),
+        via: None,
+        tunnel: None,
         path: path.to_str().unwrap().into(),
         ..socket("", 0, "")
     }

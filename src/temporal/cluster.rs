@@ -167,37 +167,46 @@ pub(crate) fn frontends(seen: &[Seen]) -> Judged {
 
 /// Does every frontend see as many members of each role as there should be, and all of them the same ones?
 pub(crate) fn rings_complete(seen: &[Seen], expected: &BTreeMap<Role, usize>) -> Judged {
-    let rings = |one: &'_ Seen| {
-        one.view
-            .as_ref()
-            .ok()
-            .and_then(|view| view.rings.as_ref().ok())
-            .cloned()
+    let known: Vec<Option<&Rings>> = seen
+        .iter()
+        .map(|one| one.view.as_ref().ok()?.rings.as_ref().ok())
+        .collect();
+    let full = |rings: &Rings| {
+        expected
+            .iter()
+            .all(|(role, wanted)| rings.get(role).map_or(0, BTreeSet::len) == *wanted)
     };
-    let mut well = !seen.is_empty();
-    let mut answers = Vec::new();
-    let first = seen.iter().find_map(rings);
-    for one in seen {
-        let Some(rings) = rings(one) else {
-            well = false;
-            answers.push((one.host.as_str(), "no answer".to_owned()));
-            continue;
-        };
-        let mut text = String::new();
-        for (role, wanted) in expected {
-            let members = rings.get(role).map_or(0, BTreeSet::len);
-            well &= members == *wanted;
-            let separator = if text.is_empty() { "" } else { ", " };
-            let _ = write!(text, "{separator}{} {members} of {wanted}", role.word());
-        }
-        if Some(&rings) != first.as_ref() && text_counts(&rings) == first.as_ref().map(text_counts).unwrap_or_default()
-        {
-            text.push_str(" (other members)");
-        }
-        well &= Some(&rings) == first.as_ref();
-        answers.push((one.host.as_str(), text));
+    let Some(first) = known.iter().copied().flatten().next() else {
+        return Judged::bad("rings: no answer");
+    };
+    if known.iter().all(|rings| *rings == Some(first) && full(first)) {
+        let counts: Vec<String> = expected
+            .iter()
+            .map(|(role, n)| format!("{} {n}", role.word()))
+            .collect();
+        return Judged::new(true, format!("rings complete: {}", counts.join(", ")));
     }
-    Judged::new(well, format!("rings: {}", by_answer(answers)))
+    let answers = seen.iter().zip(known).map(|(one, rings)| {
+        let text = match rings {
+            None => "no answer".to_owned(),
+            Some(rings) => {
+                let parts: Vec<String> = expected
+                    .iter()
+                    .map(|(role, wanted)| {
+                        let members = rings.get(role).map_or(0, BTreeSet::len);
+                        format!("{} {members} of {wanted}", role.word())
+                    })
+                    .collect();
+                let others = match rings != first && text_counts(rings) == text_counts(first) {
+                    true => " (other members)",
+                    false => "",
+                };
+                format!("{}{others}", parts.join(", "))
+            }
+        };
+        (one.host.as_str(), text)
+    });
+    Judged::bad(format!("rings: {}", by_answer(answers)))
 }
 
 fn text_counts(rings: &Rings) -> Vec<(Role, usize)> {
@@ -237,7 +246,10 @@ pub(crate) fn versions(seen: &[Seen], fits: impl Fn(&str) -> bool) -> Judged {
         };
         answers.push((one.host.as_str(), text));
     }
-    Judged::new(well, format!("versions: {}", by_answer(answers)))
+    if well {
+        return Judged::new(true, format!("version {}", answers[0].1));
+    }
+    Judged::bad(format!("versions: {}", by_answer(answers)))
 }
 
 /// Who owns which shards.
@@ -273,7 +285,7 @@ impl Shards {
             .map(|(shard, _)| *shard)
             .collect();
         let strange = owners.keys().filter(|shard| !(1..=known).contains(*shard)).count();
-        let mut text = format!("shards: {} of {}", self.sum(), self.configured);
+        let mut text = format!("shards: {} of {} owned", self.sum(), self.configured);
         for (shards, what) in [(&missing, "owned by nobody"), (&twice, "owned twice")] {
             if !shards.is_empty() {
                 let _ = write!(text, ", {what}: {}", few(shards));

@@ -1,13 +1,21 @@
 //! One connection to one gRPC server.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Uri};
 use tonic_prost::ProstCodec;
+use tower_service::Service;
 
 use super::messages::{HealthRequest, HealthResponse, Nothing, Status, SystemInfo};
+use super::tls;
+use crate::tls::{Tls, Verify};
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const SYSTEM: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo";
@@ -19,6 +27,9 @@ pub(crate) enum GrpcError {
     /// In the operating system's words.
     #[error("{0}")]
     Connect(String),
+    /// In rustls' words, and plain ones.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The server's answer was an error: its code, and its message.
     #[error("{}{}", code_name(.0.code()), if .0.message().is_empty() { String::new() } else { format!(": {}", .0.message()) })]
     Status(Box<tonic::Status>),
@@ -37,27 +48,46 @@ fn code_name(code: tonic::Code) -> String {
     }
 }
 
+/// Where a server is, and how it is spoken to.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    /// HOST:PORT.
+    pub(crate) at: String,
+    pub(crate) tls: Tls,
+    /// The name in the server's certificate; None: HOST.
+    pub(crate) name: Option<String>,
+}
+
 /// A server that answered a connection.
 pub(crate) struct Peer {
     grpc: Grpc<Channel>,
     limit: Duration,
+    secure: bool,
 }
 
 impl Peer {
-    /// Connects without TLS. `limit` is for the connection, and for every call.
-    pub(crate) async fn connect(address: &str, limit: Duration) -> Result<Peer, GrpcError> {
-        let wrong = || GrpcError::Address(address.to_owned());
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|_| wrong())?
-            .connect_timeout(limit)
-            .timeout(limit);
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| GrpcError::Connect(innermost(&error)))?;
+    /// Connects. `through` is a unix socket that leads to HOST:PORT and is dialled in its place. `limit` is for the
+    /// connection, and for every call.
+    pub(crate) async fn connect(address: &Address, through: Option<&Path>, limit: Duration) -> Result<Peer, GrpcError> {
+        let secure = address.tls.verify != Verify::None;
+        let scheme = if secure { "https" } else { "http" };
+        let wrong = || GrpcError::Address(address.at.clone());
+        let host = address.at.rsplit_once(':').ok_or_else(wrong)?.0;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let uri: Uri = format!("{scheme}://{}", address.at).parse().map_err(|_| wrong())?;
+        // Not `Endpoint::from`: it would set TLS up by itself, with other roots.
+        let mut endpoint = Channel::builder(uri.clone()).connect_timeout(limit).timeout(limit);
+        if secure {
+            endpoint = tls::endpoint(endpoint, &address.tls, address.name.as_deref().unwrap_or(host))?;
+        }
+        let channel = match through {
+            Some(socket) => endpoint.connect_with_connector(Dial(socket.to_owned())).await,
+            None => endpoint.connect().await,
+        };
         Ok(Peer {
-            grpc: Grpc::new(channel),
+            grpc: Grpc::new(channel.map_err(|error| connect_error(&error, secure))?),
             limit,
+            secure,
         })
     }
 
@@ -85,7 +115,7 @@ impl Peer {
         self.grpc
             .ready()
             .await
-            .map_err(|error| GrpcError::Connect(innermost(&error)))?;
+            .map_err(|error| connect_error(&error, self.secure))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
         let path = path.parse().map_err(|_| GrpcError::Address(path.to_owned()))?;
         let mut request = tonic::Request::new(request);
@@ -94,15 +124,44 @@ impl Peer {
         match self.grpc.unary(request, path, codec).await {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => match status.source() {
-                Some(source) => Err(GrpcError::Connect(innermost(source))),
+                Some(source) => Err(connect_error(source, self.secure)),
                 None => Err(GrpcError::Status(Box::new(status))),
             },
         }
     }
 }
 
+/// Dials a unix socket, whatever the address.
+struct Dial(PathBuf);
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<UnixStream>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = std::io::Result<TokioIo<UnixStream>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let socket = self.0.clone();
+        Box::pin(async move { UnixStream::connect(socket).await.map(TokioIo::new) })
+    }
+}
+
+fn connect_error(error: &(dyn Error + 'static), secure: bool) -> GrpcError {
+    let words = innermost(error);
+    match secure.then(|| tls::explain(&words)).flatten() {
+        Some(words) => GrpcError::Tls(words),
+        None if !secure && words.contains("broken pipe") => {
+            GrpcError::Connect(format!("{words}: does the server want TLS (`tls: true`)?"))
+        }
+        None => GrpcError::Connect(words),
+    }
+}
+
 /// The reason below all wrappers: "Connection refused" and not "transport error".
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

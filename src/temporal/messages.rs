@@ -100,8 +100,6 @@ pub(crate) struct DescribeCluster {
 pub(crate) struct ClusterDescribed {
     #[prost(message, optional, tag = "3")]
     pub(crate) membership_info: Option<MembershipInfo>,
-    #[prost(bool, tag = "12")]
-    pub(crate) is_global_namespace_enabled: bool,
 }
 
 /// `temporal.server.api.cluster.v1.MembershipInfo`.

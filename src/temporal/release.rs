@@ -46,14 +46,6 @@ impl Release {
             fourth,
         })
     }
-
-    pub(crate) fn of(minor: Minor, patch: u32) -> Release {
-        Release {
-            minor,
-            patch,
-            fourth: 0,
-        }
-    }
 }
 
 impl Minor {

@@ -21,6 +21,7 @@
 # Environment: REFIT_LAB (/var/tmp/refit-lab) state; REFIT_LAB_NS (refit-lab) names the namespaces and the cgroup;
 # REFIT_LAB_NET (198.18.77) first three bytes of the addresses; REFIT_LAB_PACKAGES more packages in the base (one base for
 # each set); REFIT_LAB_BASES ($REFIT_LAB/bases) bases, may be shared; REFIT_LAB_DARK (0) seconds that a reboot stays dark;
+# REFIT_LAB_BIND a folder of this machine that new hosts see at the same path, read-only;
 # REFIT_LAB_OWNER a process whose end takes the lab down, however it ends.
 # Users, all with the key $REFIT_LAB/key: root; deploy (sudo without password); ops (sudo, password ops-secret); plain.
 # shellcheck disable=SC1091,SC2016,SC2086
@@ -99,7 +100,7 @@ create() {
   if [ ! -f "$h/ip" ]; then
     rm -rf "$h"; mkdir -p "$h"/{up/etc/ssh,work,root}
     while grep -qsx "$net.$i" "$lab"/hosts/*/ip; do i=$((i + 1)); done
-    echo "$base" >"$h/base"; echo 0 >"$h/boots"; echo "$name" >"$h/up/etc/hostname"
+    echo "$base" >"$h/base"; echo "${REFIT_LAB_BIND:-}" >"$h/bind"; echo 0 >"$h/boots"; echo "$name" >"$h/up/etc/hostname"
     ssh-keygen -q -t ed25519 -N '' -C "$name" -f "$h/up/etc/ssh/ssh_host_ed25519_key"
     install -m 644 "$lab/key.pub" "$h/up/etc/ssh/lab_keys"; echo "$net.$i" >"$h/ip"
   fi
@@ -120,7 +121,8 @@ start() {
 # The one process that owns a host. In its own mount namespace and the host's network namespace, it runs nspawn, and
 # again at each reboot. All that it mounts goes with it.
 supervise() {
-  local h=$lab/hosts/$1 c=/sys/fs/cgroup/$ns/$1 rc=133
+  local h=$lab/hosts/$1 c=/sys/fs/cgroup/$ns/$1 rc=133 bind
+  bind=$(cat "$h/bind" 2>/dev/null) || true
   mount -t cgroup2 none /sys/fs/cgroup || true; mkdir -p "$c/run" "$c/vm"; echo $$ >"$c/run/cgroup.procs"
   mount -t overlay none -o "lowerdir=$(cat "$h/base"),upperdir=$h/up,workdir=$h/work" "$h/root"
   mkdir -p /run/systemd; mount -t tmpfs -o mode=755 none /run/systemd # nspawn's traces stay in here
@@ -129,7 +131,7 @@ supervise() {
     echo $(($(cat "$h/boots") + 1)) >"$h/boots"
     rc=0; sh -c 'echo $$ >"$1/vm/cgroup.procs"; echo $$ >"$2"; shift 2; exec "$@"' - "$c" "$h/nspawn.pid" \
       systemd-nspawn -qb -D "$h/root" -M "$1" --register=no --keep-unit --console=pipe --capability=cap_net_admin \
-      --network-namespace-path=/proc/$$/ns/net --resolv-conf=off --timezone=off --link-journal=no || rc=$?
+      --network-namespace-path=/proc/$$/ns/net --resolv-conf=off --timezone=off --link-journal=no ${bind:+--bind-ro=$bind} || rc=$?
     ip link set host0 down; rm -f "$h/nspawn.pid"
     [ $rc != 133 ] || sleep "${REFIT_LAB_DARK:-0}"
   done

@@ -166,6 +166,8 @@ fn sqlite(path: &str) -> Database {
             cert: None,
             key: None,
         },
+        via: None,
+        tunnel: None,
         path: path.into(),
     }
 }
@@ -477,7 +479,10 @@ fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
     lab.sql("restored", "CALL routine()");
 
     // A dump that stops in its middle and says nothing, and one that leaves a table out.
-    for (folder, change) in [("short", "| head -n 40"), ("less", "| sed 's/^CREATE TABLE `shards`/CREATE TABLE /'")] {
+    for (folder, change) in [
+        ("short", "| head -n 40"),
+        ("less", "| sed 's/^CREATE TABLE `shards`/CREATE TABLE /'"),
+    ] {
         let text = format!(
             "#!/bin/sh\ncase $* in *--routines*) {program} \"$@\" {change} ;; *) exec {program} \"$@\" ;; esac\n"
         );

@@ -16,9 +16,13 @@
 //! lost answer begins that time anew and ends nothing. After `within` (default 1m) the step fails and says what it waited
 //! for and what was seen last.
 //!
-//! `from: controller` (default) asks from here, `from: host` with the host's `curl` or `wget`, `bash` or `nc`; gRPC from a
-//! host is known, not built yet, and so is TLS for gRPC. A `command` runs where `from` says: on the controller in the folder
-//! of the file that names it. Nothing is changed; in check mode it is not waited for.
+//! `from: controller` (default) asks from here, `from: host` with the host's `curl` or `wget`, `bash` or `nc`, and gRPC
+//! through a tunnel of the host's ssh: HOST:PORT is what that host sees. A `command` runs where `from` says: on the
+//! controller in the folder of the file that names it. Nothing is changed; in check mode it is not waited for.
+//!
+//! `tls: true` speaks gRPC over TLS, and `tls: { verify: full | ca | none, ca: FILE, cert: FILE, key: FILE, name: NAME }`
+//! says more: `full` (default) looks at who signed the certificate (`ca`, else whom this machine trusts) and whether it is
+//! for `name` (default the host of `grpc`), `ca` not at the name, `none` is no TLS; `cert` and `key` are the client's own.
 
 mod target;
 #[cfg(test)]
@@ -27,6 +31,7 @@ mod tests;
 use std::time::Duration;
 
 use self::target::Target;
+pub(super) use self::target::{address, tls};
 use super::wait::{self, Looks, Seen, Times, Wait};
 use super::{Action, BoxFuture, Context, Kind, Param, Params, Reading, Ty, list};
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -48,6 +53,11 @@ const PARAMS: &[Param] = &[
     Param::new("json", Ty::Map, "with http: path and value of fields of the body"),
     Param::new("service", Ty::Text, "with grpc: the name of the service"),
     Param::new(
+        "tls",
+        Ty::Any,
+        "with grpc: true, or { verify, ca, cert, key, name }; default false",
+    ),
+    Param::new(
         "version",
         Ty::Version,
         "with grpc or command: the version that must answer",
@@ -67,6 +77,7 @@ const GOES_WITH: &[(&str, &[&str])] = &[
     ("body", &["http"]),
     ("json", &["http"]),
     ("service", &["grpc"]),
+    ("tls", &["grpc"]),
     ("version", &["grpc", "command"]),
 ];
 
@@ -85,10 +96,6 @@ impl Kind for Health {
 
     fn results(&self) -> &'static [&'static str] {
         &["seen", "waited"]
-    }
-
-    fn later(&self) -> &'static [&'static str] {
-        &["tls"]
     }
 
     fn reads_only(&self) -> bool {
@@ -112,11 +119,10 @@ impl Kind for Health {
                 found.push(params.error(name, format!("`{name}` goes with `{with}`, not with `{target}`")));
             }
         }
-        if target == "grpc" && params.choice("from").as_deref() == Some("host") {
-            found.push(params.error("from", "`grpc` with `from: host` is known, not built yet"));
-        }
         found.extend(Times::read(params).lint(params));
-        found.extend(Target::read(target, params, context).err());
+        if let Err(more) = Target::read(target, params, context) {
+            found.extend(more);
+        }
         found
     }
 

@@ -1,7 +1,7 @@
 //! What is asked, and what its answer says.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::kind::http::{self, Answer, Call, Request};
 use crate::kind::sh::{environment, quote};
 use crate::kind::wait::Seen;
 use crate::kind::{Context, Failure, Output, Params, Probe, Reading};
-use crate::temporal::{Peer, Status};
-use crate::yaml::Diagnostic;
+use crate::temporal::{Address, Peer, Status};
+use crate::tls::{Tls, Verify};
+use crate::yaml::{Diagnostic, Diagnostics};
 
 pub(super) enum Target {
     Tcp {
@@ -24,7 +25,7 @@ pub(super) enum Target {
     },
     Http(Box<Page>),
     Grpc {
-        address: String,
+        address: Address,
         service: String,
         version: Option<String>,
     },
@@ -60,7 +61,7 @@ impl fmt::Display for Target {
                 service,
                 version,
             } => {
-                write!(f, "grpc {address}")?;
+                write!(f, "grpc {}", address.at)?;
                 if !service.is_empty() {
                     write!(f, " {}", service.rsplit('.').next().unwrap_or(service))?;
                 }
@@ -81,7 +82,7 @@ impl fmt::Display for Target {
 
 impl Target {
     /// None while it is not known.
-    pub(super) fn read(name: &str, params: &Params, context: &Context<'_>) -> Result<Option<Target>, Diagnostic> {
+    pub(super) fn read(name: &str, params: &Params, context: &Context<'_>) -> Result<Option<Target>, Diagnostics> {
         let Some(text) = params.text(name) else {
             return Ok(None);
         };
@@ -93,8 +94,15 @@ impl Target {
             }
             "grpc" => {
                 address(&text).map_err(|why| params.error(name, why))?;
+                let Some((tls, server)) = tls(params, context)? else {
+                    return Ok(None);
+                };
                 Target::Grpc {
-                    address: text,
+                    address: Address {
+                        at: text,
+                        tls,
+                        name: server,
+                    },
                     service: params.text("service").unwrap_or_default(),
                     version,
                 }
@@ -105,7 +113,7 @@ impl Target {
             },
             _ => {
                 if text.contains('\0') {
-                    return Err(params.error(name, "a NUL character cannot be part of a command"));
+                    return Err(params.error(name, "a NUL character cannot be part of a command").into());
                 }
                 Target::Command {
                     text,
@@ -143,13 +151,7 @@ impl Target {
                 address,
                 service,
                 version,
-            } => {
-                let ask = ask(address, service, version.as_deref(), limit);
-                match tokio::time::timeout(limit * 2, ask).await {
-                    Ok(seen) => seen,
-                    Err(_) => Seen::Bad("no answer".into()),
-                }
-            }
+            } => ask(address, None, service, version.as_deref(), limit).await,
             Target::Command {
                 text,
                 version,
@@ -194,8 +196,25 @@ impl Target {
                 let call = page.with_limit(limit);
                 (call.script(), call.environment())
             }
-            Target::Grpc { .. } => {
-                return Seen::Never(Failure::new("`grpc` with `from: host` is known, not built yet"));
+            Target::Grpc {
+                address: server,
+                service,
+                version,
+            } => {
+                let (name, port) = match address(&server.at) {
+                    Ok(parts) => parts,
+                    Err(why) => return Seen::Never(Failure::new(why)),
+                };
+                let tunnel = match host.tunnel(None, &name, port).await {
+                    Ok(tunnel) => tunnel,
+                    // It may come back.
+                    Err(failure) => return Seen::Bad(failure.message),
+                };
+                let seen = ask(server, tunnel.socket(), service, version.as_deref(), limit).await;
+                return match (seen, tunnel.trouble()) {
+                    (Seen::Bad(_), Some(why)) => Seen::Bad(why),
+                    (seen, _) => seen,
+                };
             }
             Target::Command { text, environment, .. } => {
                 let mut environment = environment.clone();
@@ -227,7 +246,7 @@ impl Target {
 }
 
 /// `HOST:PORT`, or `[ADDRESS]:PORT`.
-fn address(text: &str) -> Result<(String, u16), String> {
+pub(in crate::kind) fn address(text: &str) -> Result<(String, u16), String> {
     let wrong = || format!("`{}` is no HOST:PORT", text.escape_debug());
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port: u16 = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
@@ -243,8 +262,22 @@ fn address(text: &str) -> Result<(String, u16), String> {
     Ok((host.to_owned(), port))
 }
 
-async fn ask(address: &str, service: &str, version: Option<&str>, limit: Duration) -> Seen {
-    let mut peer = match Peer::connect(address, limit).await {
+async fn ask(address: &Address, through: Option<&Path>, service: &str, version: Option<&str>, limit: Duration) -> Seen {
+    let ask = ask_peer(address, through, service, version, limit);
+    match tokio::time::timeout(limit * 2, ask).await {
+        Ok(seen) => seen,
+        Err(_) => Seen::Bad("no answer".into()),
+    }
+}
+
+async fn ask_peer(
+    address: &Address,
+    through: Option<&Path>,
+    service: &str,
+    version: Option<&str>,
+    limit: Duration,
+) -> Seen {
+    let mut peer = match Peer::connect(address, through, limit).await {
         Ok(peer) => peer,
         Err(error) => return Seen::Bad(error.to_string()),
     };
@@ -266,6 +299,53 @@ async fn ask(address: &str, service: &str, version: Option<&str>, limit: Duratio
         Ok(version) => Seen::Bad(format!("{word}, {version}")),
         Err(error) => Seen::Bad(format!("{word}, version: {error}")),
     }
+}
+
+/// `tls`, and the name in it; None while it is not known.
+pub(in crate::kind) fn tls(
+    params: &Params,
+    context: &Context<'_>,
+) -> Result<Option<(Tls, Option<String>)>, Diagnostics> {
+    let value = match params.value("tls") {
+        Some(value) => value,
+        None if params.pending("tls") => return Ok(None),
+        None => return Ok(Some((Tls::new(Verify::None), None))),
+    };
+    match value {
+        Value::Bool(true) => return Ok(Some((Tls::new(Verify::Full), None))),
+        Value::Bool(false) => return Ok(Some((Tls::new(Verify::None), None))),
+        Value::Object(_) => {}
+        _ => {
+            let error = params.error("tls", "`tls` must be true, false or a mapping");
+            return Err(error
+                .help("write { verify: none | ca | full, ca: FILE, cert: FILE, key: FILE, name: NAME }")
+                .into());
+        }
+    }
+    let mut found = Diagnostics::default();
+    let node = params.given.get("tls").map(|given| &given.node);
+    let at = params.span("tls");
+    let more = ["name"];
+    let tls = Tls::decode(value, node, at, context.folder, Verify::Full, &more, &mut found);
+    let name = match value.get("name") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) if good_name(name) => Some(name.clone()),
+        Some(_) => {
+            let at = node.and_then(|node| node.get("name")).map_or(at, |node| &node.span);
+            let error = Diagnostic::error(at, "`name` must be the name in the server's certificate");
+            found.push(error.help("a host name or an address, without a port"));
+            None
+        }
+    };
+    match found.has_errors() {
+        true => Err(found),
+        false => Ok(Some((tls, name))),
+    }
+}
+
+fn good_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-:".contains(c);
+    !name.is_empty() && !name.starts_with(['-', '.']) && name.chars().all(plain)
 }
 
 fn same_version(one: &str, other: &str) -> bool {

@@ -10,9 +10,10 @@ use serde_json::{Value as Json, json};
 
 use super::KIND;
 use crate::event::Segment;
+use crate::id::HostName;
 use crate::kind::trial::{Host, Place};
-use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Verdict};
-use crate::temporal::trial::{FRONTEND, Server};
+use crate::kind::{Action, BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Tunnel, Verdict};
+use crate::temporal::trial::{Certificates, FRONTEND, Server};
 
 /// A host whose scripts run here; the first `lost` probes get no answer.
 struct Here {
@@ -49,6 +50,9 @@ impl Reading for Here {
             }
             Ok(self.host.run(&probe.script, &probe.environment))
         })
+    }
+    fn tunnel<'a>(&'a self, _: Option<&'a HostName>, _: &'a str, _: u16) -> BoxFuture<'a, Result<Tunnel, Failure>> {
+        Box::pin(async { Ok(Tunnel::direct()) })
     }
 
     fn progress(&self, text: &str) {
@@ -225,6 +229,53 @@ async fn grpc_is_judged_by_health_and_version() {
     );
     let failure = sick(json!({"grpc": closed(), "service": FRONTEND})).await;
     assert!(failure.contains("Connection refused"), "{failure}");
+}
+
+#[tokio::test]
+async fn grpc_over_tls_is_judged_too() {
+    let Some(certificates) = Certificates::make() else {
+        return;
+    };
+    let (server, mutual) = (certificates.server(false).await, certificates.server(true).await);
+    let path = |name: &str| certificates.path(name).display().to_string();
+    let (address, picky) = (server.address.to_string(), mutual.address.to_string());
+    let lab = path("lab/ca.pem");
+    assert_eq!(
+        well(json!({"grpc": address, "tls": {"ca": lab}, "version": "1.30.6"})).await,
+        "SERVING, 1.30.6"
+    );
+    let both = json!({"ca": lab, "cert": path("lab/client.pem"), "key": path("lab/client.key"), "name": "localhost"});
+    assert_eq!(
+        well(json!({"grpc": picky, "tls": both, "from": "host"})).await,
+        "SERVING"
+    );
+    assert_eq!(
+        well(json!({"grpc": address, "tls": {"ca": lab, "name": "x", "verify": "ca"}})).await,
+        "SERVING"
+    );
+    for (given, wanted) in [
+        (
+            json!({"grpc": address, "tls": {"ca": lab, "name": "elsewhere"}}),
+            "TLS: invalid peer certificate",
+        ),
+        (
+            json!({"grpc": address, "tls": {"ca": path("other/ca.pem")}}),
+            "it was signed by another",
+        ),
+        (json!({"grpc": address, "tls": true}), "UnknownIssuer"),
+        (
+            json!({"grpc": address, "tls": {"verify": "none"}}),
+            "does the server want TLS",
+        ),
+        (json!({"grpc": address}), "does the server want TLS"),
+        (
+            json!({"grpc": picky, "tls": {"ca": lab}}),
+            "the server wants a client certificate",
+        ),
+    ] {
+        let failure = sick(given.clone()).await;
+        assert!(failure.contains(wanted), "{given}: {failure}");
+    }
 }
 
 #[tokio::test]
@@ -435,10 +486,30 @@ fn mistakes_are_named() {
         ),
         (json!({"tcp": "a:1", "service": "x"}), "`service` goes with `grpc`"),
         (
-            json!({"grpc": "a:1", "tls": {}}),
-            "`tls` of `health` is known, not built yet",
+            json!({"tcp": "a:1", "tls": true}),
+            "`tls` goes with `grpc`, not with `tcp`",
         ),
-        (json!({"grpc": "a:1", "from": "host"}), "known, not built yet"),
+        (
+            json!({"grpc": "a:1", "tls": "full"}),
+            "`tls` must be true, false or a mapping: write { verify:",
+        ),
+        (
+            json!({"grpc": "a:1", "tls": {"verify": "maybe"}}),
+            "`verify` is none, ca or full",
+        ),
+        (
+            json!({"grpc": "a:1", "tls": {"ca": "gone.pem"}}),
+            "gone.pem: No such file",
+        ),
+        (
+            json!({"grpc": "a:1", "tls": {"cert": "/dev/null"}}),
+            "`cert` and `key` belong together",
+        ),
+        (json!({"grpc": "a:1", "tls": {"name": 7}}), "`name` must be the name in"),
+        (
+            json!({"grpc": "a:1", "tls": {"nmae": "a"}}),
+            "unknown key `nmae` in `tls`: did you mean `name`?",
+        ),
         (
             json!({"tcp": "a:1", "stable_for": "2m"}),
             "it cannot stay well for 2m within 1m",
@@ -457,6 +528,8 @@ fn mistakes_are_named() {
         json!({"tcp": "[::1]:80"}),
         json!({"grpc": "node-1.internal:7233", "service": FRONTEND, "version": "1.30.6", "stable_for": "30s", "within": "5m"}),
         json!({"command": "true", "from": "host"}),
+        json!({"grpc": "a:1", "from": "host", "tls": false}),
+        json!({"grpc": "a:1", "tls": {}}),
     ] {
         assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
     }

@@ -7,6 +7,8 @@ use indexmap::IndexMap;
 use super::members::Member;
 use crate::kind::{Output, Probe};
 use crate::temporal::Role;
+use crate::temporal::config::Launch;
+use crate::yaml::Source;
 
 const SCRIPT: &str = include_str!("host.sh");
 
@@ -22,6 +24,8 @@ pub(super) struct Process {
     /// The account that may not look at it.
     pub(super) hidden_from: Option<String>,
     command: String,
+    /// Those that say which configuration it reads.
+    variables: IndexMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,32 +68,21 @@ fn version(line: &str) -> Option<String> {
     plain.then(|| word.to_owned())
 }
 
-/// The roles that `--service X`, `--services=X,Y` or `TEMPORAL_SERVICES` name; without them a process has four.
-fn roles(command: &str, services: &str) -> BTreeSet<Role> {
-    let mut named = BTreeSet::new();
-    let mut add = |text: &str| named.extend(text.split(',').filter_map(|word| Role::parse(word.trim())));
-    let words: Vec<&str> = command.split_whitespace().collect();
-    for (at, word) in words.iter().enumerate() {
-        let word = word.trim_start_matches('-');
-        match word.split_once('=') {
-            Some(("service" | "services" | "s" | "svc", value)) => add(value),
-            None if matches!(word, "service" | "services" | "s" | "svc") && words[at].starts_with('-') => {
-                words.get(at + 1).into_iter().for_each(|value| add(value));
-            }
-            _ => {}
+impl Process {
+    /// How it was started; None where its command is none of a server.
+    pub(super) fn launch(&self) -> Option<Launch> {
+        let source = Source::new("the command of the process", self.command.as_str());
+        Launch::read(&source, &self.variables).ok()
+    }
+
+    /// The roles that it was started with; without any it has four.
+    fn started_as(&self) -> BTreeSet<Role> {
+        let services = self.launch().map(|launch| launch.services).unwrap_or_default();
+        let named: BTreeSet<Role> = services.iter().filter_map(|word| Role::parse(word.trim())).collect();
+        match named.is_empty() {
+            true => Role::default_for_a_process(),
+            false => named,
         }
-    }
-    if named.is_empty() {
-        services
-            .split(',')
-            .filter_map(|word| Role::parse(word.trim()))
-            .for_each(|role| {
-                named.insert(role);
-            });
-    }
-    match named.is_empty() {
-        true => Role::default_for_a_process(),
-        false => named,
     }
 }
 
@@ -108,11 +101,11 @@ pub(super) fn parse(output: &Output, config: Option<&str>) -> HostSays {
             ("exe", Some(process)) => process.exe = Some(value.to_owned()),
             ("version", Some(process)) => process.version = version(value),
             ("hidden", Some(process)) => process.hidden_from = Some(value.to_owned()),
-            ("command", Some(process)) => {
-                process.command = value.to_owned();
-                process.roles = roles(value, "");
+            ("command", Some(process)) => process.command = value.to_owned(),
+            ("variable", Some(process)) => {
+                let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                process.variables.insert(name.to_owned(), value.to_owned());
             }
-            ("services", Some(process)) => process.roles = roles(&process.command, value),
             ("none", _) => says.warnings.push(format!("no server process that {value} may see")),
             ("program", _) => says.program = Some(value.to_owned()),
             ("disk", _) => {
@@ -132,6 +125,9 @@ pub(super) fn parse(output: &Output, config: Option<&str>) -> HostSays {
             }
             _ => {}
         }
+    }
+    for process in &mut says.processes {
+        process.roles = process.started_as();
     }
     narrow(&mut says, config);
     let hidden = says
@@ -175,7 +171,7 @@ mod tests {
     #[test]
     fn the_lines_of_a_host() {
         let text = "pid\t12\nexe\t/opt/t/temporal-server (deleted)\nversion\ttemporal version 1.29.7\n\
-            command\t/opt/t/temporal-server -c /etc/t start \nservices\t\n\
+            command\t/opt/t/temporal-server -c /etc/t start \n\
             program\t/opt/t/temporal-server\ndisk\ttemporal version 1.30.6\nconfig\t\nlog:\n  level: info\tx\n";
         let says = says(text, Some("/etc/t/base.yaml"));
         let [process] = &says.processes[..] else {
@@ -191,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_said() {
-        let text = "pid\t12\nhidden\tdeploy\ncommand\t\nservices\t\nprogram\t/x\nmissing\t/x\nunread\tcat: /c: Permission denied\n";
+        let text = "pid\t12\nhidden\tdeploy\ncommand\t\nprogram\t/x\nmissing\t/x\nunread\tcat: /c: Permission denied\n";
         let says = says(text, None);
         assert_eq!(says.processes[0].version, None);
         let warnings = says.warnings.join("\n");
@@ -207,9 +203,7 @@ mod tests {
     #[test]
     fn of_two_clusters_on_a_host_the_one_of_the_configuration_is_meant() {
         let one = |pid: &str, folder: &str| {
-            format!(
-                "pid\t{pid}\nexe\t/t\nversion\ttemporal version 1.30.6\ncommand\t/t -r / --config={folder} start\nservices\t\n"
-            )
+            format!("pid\t{pid}\nexe\t/t\nversion\ttemporal version 1.30.6\ncommand\t/t -r / --config={folder} start\n")
         };
         let text = one("1", "/etc/a") + &one("2", "/etc/b");
         let pids = |config| -> Vec<String> { says(&text, config).processes.into_iter().map(|p| p.pid).collect() };
@@ -221,7 +215,12 @@ mod tests {
     #[test]
     fn roles_by_arguments_or_environment() {
         let words = |command: &str, services: &str| -> Vec<&str> {
-            roles(command, services).into_iter().map(Role::word).collect()
+            let text = format!("pid\t1\ncommand\t{command}\nvariable\tTEMPORAL_SERVICES={services}\n");
+            says(&text, None).processes[0]
+                .roles
+                .iter()
+                .map(|role| role.word())
+                .collect()
         };
         let all = ["frontend", "history", "matching", "worker"];
         for (command, services, wanted) in [

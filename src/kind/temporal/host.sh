@@ -29,7 +29,9 @@ for pid in $pids; do
     say hidden "$(id -un)"
   fi
   say command "$(tr '\0\n\t' '   ' <"/proc/$pid/cmdline" 2>/dev/null)"
-  say services "$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^TEMPORAL_SERVICES=//p')"
+  # which configuration it reads: nothing else of its variables, which may hold passwords
+  tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | awk '
+    /^TEMPORAL_(ROOT|CONFIG_DIR|ENVIRONMENT|AVAILABILITY_ZONE|SERVER_CONFIG_FILE_PATH|SERVICES)=/ { print "variable\t" $0 }'
 done
 program=${program:-$(command -v temporal-server 2>/dev/null)}
 if [ -n "$program" ]; then

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::ask;
-use super::host;
+use super::host::{self, HostSays};
 use super::members::Members;
 use super::report::{Named, Report};
 use super::stores;
@@ -15,6 +16,8 @@ use crate::database::{Database, Engine};
 use crate::kind::{BoxFuture, Changing, Done, DriveAction, Failure, Reading, Verdict};
 use crate::temporal::ANSWER;
 use crate::temporal::catalog::{Catalog, Side};
+use crate::temporal::config::{self, ServerConfig};
+use crate::yaml::{Diagnostic, Source};
 
 pub(super) struct Look {
     pub(super) members: Members,
@@ -30,7 +33,7 @@ pub(super) struct Look {
 impl Look {
     async fn report(&self, host: &dyn Reading) -> Report<'_> {
         let frontends = async {
-            let (seen, mut peers) = ask::frontends(&self.members, ANSWER).await;
+            let (seen, mut peers) = ask::frontends(&self.members, host, ANSWER).await;
             let cluster = ask::cluster(&seen, &mut peers).await;
             let others = ask::others(&mut peers).await;
             (seen, cluster, others)
@@ -48,28 +51,35 @@ impl Look {
                 label: database.label.clone(),
                 side: *side,
                 plugin: plugin(database.engine),
+                name: database.name.clone(),
                 store: stores::store(database, host).await,
             }
         }));
         let heartbeats = async {
             let default = self.databases.iter().find(|(side, _)| *side == Side::Default);
             match default {
-                Some((_, database)) => stores::heartbeats(database).await,
+                Some((_, database)) => stores::heartbeats(database, host).await,
                 None => None,
             }
         };
         let ((seen, cluster, others), (hosts, (databases, heartbeats))) =
             join(frontends, join(hosts, join(databases, heartbeats))).await;
+        let hosts: IndexMap<String, Result<HostSays, String>> = hosts.into_iter().collect();
+        let configs = hosts
+            .iter()
+            .filter_map(|(host, says)| Some((host.clone(), configuration(says.as_ref().ok()?.config.as_deref()?))))
+            .collect();
         Report {
             members: &self.members,
             catalog: &self.catalog,
             seen,
             cluster,
             others,
-            hosts: hosts.into_iter().collect(),
+            hosts,
             databases,
             heartbeats,
-            configuration: Vec::new(),
+            configs,
+            to: self.to.as_deref(),
         }
     }
 
@@ -101,6 +111,14 @@ impl Look {
             }),
         }
     }
+}
+
+/// Only messages are taken over: an excerpt of the file could show a password.
+fn configuration(text: &str) -> Result<ServerConfig, String> {
+    config::read(&[Source::new("configuration", text)]).map_err(|wrong| {
+        let one = |one: Diagnostic| [vec![one.message], one.help].concat().join(": ");
+        wrong.into_iter().map(one).collect::<Vec<_>>().join("; ")
+    })
 }
 
 /// One line: what runs, how far it is, what is wrong.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::super::{Context, Params};
+use crate::kind::health::tls;
 use crate::template::Scope;
-use crate::temporal::Role;
+use crate::temporal::{Address, Role};
 use crate::yaml::{Diagnostic, Diagnostics};
 
 /// A host of the cluster.
@@ -14,8 +15,8 @@ use crate::yaml::{Diagnostic, Diagnostics};
 pub(super) struct Member {
     /// In the inventory.
     pub(super) name: String,
-    /// HOST:PORT of its frontend's gRPC.
-    pub(super) address: String,
+    /// Of its frontend's gRPC.
+    pub(super) address: Address,
     /// What `roles` gives it; all four where there is no `roles`.
     pub(super) roles: BTreeSet<Role>,
     /// On the host.
@@ -32,6 +33,8 @@ pub(super) struct Members {
     pub(super) expected: BTreeMap<Role, usize>,
     /// `roles` was given: only hosts with a frontend are asked.
     pub(super) by_role: bool,
+    /// Each is asked through its own ssh, for frontends that the controller does not reach.
+    pub(super) from_hosts: bool,
 }
 
 impl Members {
@@ -60,9 +63,13 @@ pub(super) fn read(params: &Params, context: &Context<'_>) -> Result<Option<Memb
             .filter(|port| *port != 0)
             .ok_or_else(|| wrong("port", format!("{port} is no port")))?,
     };
+    let Some((tls, server)) = tls(params, context)? else {
+        return Ok(None);
+    };
     let mut found = Diagnostics::default();
     let mut members = Members {
         by_role: roles.is_some(),
+        from_hosts: params.choice("from").as_deref() == Some("host"),
         ..Members::default()
     };
     for (name, scope) in hosts {
@@ -108,7 +115,11 @@ pub(super) fn read(params: &Params, context: &Context<'_>) -> Result<Option<Memb
             })?;
             Ok(Some(Member {
                 name: name.clone(),
-                address,
+                address: Address {
+                    at: address,
+                    tls: tls.clone(),
+                    name: server.clone(),
+                },
                 roles: own.clone(),
                 config: config.known(),
                 program: program.known(),

@@ -8,7 +8,7 @@
 //!       - temporal: { rings: complete, shards: complete, version: "{{ hop.to }}", canary: default, stable_for: 30s, within: 5m }
 //!
 //! `hosts` is a pattern (default: the playbook's hosts, whatever `--limit` says). Every frontend is asked by gRPC, at `address`
-//! and `port`; the controller asks. `roles` says which hosts do what where roles are split; without it every host is taken to
+//! and `port`, with `tls` as in `health`; the controller asks, or with `from: host` each host, through its ssh. `roles` says which hosts do what where roles are split; without it every host is taken to
 //! do all four. `address`, `config`, `program` and `pid` are rendered for each host with its own variables.
 //!
 //! **A look** (none of `rings`, `shards`, `version`, `canary` is given) reads and changes nothing. On each host of the run
@@ -59,6 +59,7 @@ use self::until::Until;
 use super::wait::{self, Times, Wait};
 use super::{Action, Context, Kind, Param, Params, Ty, list};
 use crate::database::Database;
+use crate::id::HostName;
 use crate::temporal::catalog::{Catalog, Side};
 use crate::yaml::{Diagnostic, Diagnostics};
 
@@ -82,6 +83,16 @@ const PARAMS: &[Param] = &[
         "HOST or HOST:PORT of a host's frontend; default its ansible_host, else its name",
     ),
     Param::new("port", Ty::Int, "of the frontends' gRPC; default 7233"),
+    Param::new(
+        "tls",
+        Ty::Any,
+        "true, or { verify, ca, cert, key, name }; default false",
+    ),
+    Param::new(
+        "from",
+        Ty::Choice(&["controller", "host"]),
+        "who asks the frontends: the controller (default), or each host, through its ssh",
+    ),
     Param::new(
         "databases",
         Ty::TextList,
@@ -276,6 +287,22 @@ fn reaches(params: &Params, context: &Context<'_>) -> Vec<String> {
         .collect()
 }
 
+/// Hosts that tunnels lead through: to databases, and to frontends that only their own host reaches.
+fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
+    let databases = databases(params, context).ok().flatten().into_iter().flatten();
+    let mut ways: Vec<HostName> = databases.filter_map(|(_, database)| database.via.clone()).collect();
+    if let Ok(Some(members)) = members::read(params, context)
+        && members.from_hosts
+    {
+        ways.extend(
+            members
+                .frontends()
+                .filter_map(|member| HostName::new(&member.name).ok()),
+        );
+    }
+    ways
+}
+
 macro_rules! kind {
     ($name:ident, $table:literal) => {
         impl Kind for $name {
@@ -295,10 +322,6 @@ macro_rules! kind {
                 RESULTS
             }
 
-            fn later(&self) -> &'static [&'static str] {
-                &["tls", "from"]
-            }
-
             fn reads_only(&self) -> bool {
                 true
             }
@@ -309,6 +332,10 @@ macro_rules! kind {
 
             fn waits(&self, params: &Params, context: &Context<'_>) -> Vec<String> {
                 pending(params, context)
+            }
+
+            fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
+                ways(params, context)
             }
 
             fn reaches(&self, params: &Params, context: &Context<'_>) -> Vec<String> {

@@ -9,8 +9,9 @@ use super::host::HostSays;
 use super::members::Members;
 use super::stores::{FRESH, Store};
 use crate::temporal::catalog::{Catalog, Side};
+use crate::temporal::config::{Change, ServerConfig, lint};
 use crate::temporal::path::{self, Path, Stores, path};
-use crate::temporal::release::Release;
+use crate::temporal::release::{Minor, Release};
 use crate::temporal::{ClusterInfo, Rings, Role, Seen, Shards, View, page};
 
 /// A database of the playbook, and which of the two it is.
@@ -20,6 +21,8 @@ pub(super) struct Named {
     pub(super) side: Side,
     /// As `pluginName` says it, as far as the playbook's engine tells.
     pub(super) plugin: &'static str,
+    /// The database's own name.
+    pub(super) name: String,
     pub(super) store: Result<Store, String>,
 }
 
@@ -34,8 +37,10 @@ pub(super) struct Report<'a> {
     pub(super) hosts: IndexMap<String, Result<HostSays, String>>,
     pub(super) databases: Vec<Named>,
     pub(super) heartbeats: Option<Result<BTreeMap<Role, BTreeSet<String>>, String>>,
-    /// What the servers' own configuration gives cause to say.
-    pub(super) configuration: Vec<String>,
+    /// The servers' own configuration by host; Err: why it cannot be read.
+    pub(super) configs: IndexMap<String, Result<ServerConfig, String>>,
+    /// The release to go to.
+    pub(super) to: Option<&'a str>,
 }
 
 /// A version, and the hosts of which it is true.
@@ -104,7 +109,7 @@ impl Report<'_> {
         self.cluster.as_ref().ok().map(|(_, info)| info)
     }
 
-    /// `pluginName` of a side: what the cluster says, else what the playbook's engine tells.
+    /// `pluginName` of a side: what the cluster says, else a configuration, else what the playbook's engine tells.
     fn plugin(&self, side: Side) -> Option<String> {
         let said = self.info().map(|info| match side {
             Side::Default => info.persistence_store.clone(),
@@ -114,12 +119,27 @@ impl Report<'_> {
             let database = self.databases.iter().find(|database| database.side == side)?;
             Some(database.plugin.to_owned())
         };
-        said.filter(|text| !text.is_empty()).or_else(named)
+        let configured = || {
+            let mut configs = self.configs.values().filter_map(|config| config.as_ref().ok());
+            configs.find_map(|config| match side {
+                Side::Default => config.default.as_ref(),
+                Side::Visibility => config.visibility.as_ref(),
+            })
+        };
+        said.filter(|text| !text.is_empty())
+            .or_else(|| configured().map(|store| store.store.value.clone()))
+            .or_else(named)
     }
 
     fn label(&self, side: Side) -> &str {
         let named = self.databases.iter().find(|database| database.side == side);
         named.map_or(side.as_str(), |database| &database.label)
+    }
+
+    /// What the database says of its own version.
+    fn server(&self, side: Side) -> Option<&str> {
+        let named = self.databases.iter().find(|database| database.side == side)?;
+        named.store.as_ref().ok()?.server.split_whitespace().nth(1)
     }
 
     fn needed(&self, database: &Named, release: Release) -> Option<String> {
@@ -146,6 +166,26 @@ impl Report<'_> {
             found.push(format!(
                 "there are two visibility stores ({}): Refit upgrades one; take `secondaryVisibilityStore` out of the configuration first, or bring up the second by hand",
                 info.visibility_store
+            ));
+        }
+        let configured = |wrong: &dyn Fn(&ServerConfig) -> bool| -> Vec<&str> {
+            let all = self.configs.iter();
+            all.filter(|(_, config)| config.as_ref().is_ok_and(wrong))
+                .map(|(host, _)| host.as_str())
+                .collect()
+        };
+        let second = configured(&|config| config.secondary_visibility.is_some());
+        if !second.is_empty() && found.is_empty() {
+            found.push(format!(
+                "{} has a `secondaryVisibilityStore`: Refit upgrades one visibility store; take it out of the configuration first, or bring up the second by hand",
+                second.join(", ")
+            ));
+        }
+        let several = configured(&|config| config.clusters.names.len() > 1);
+        if !several.is_empty() && self.others.as_ref().is_ok_and(Vec::is_empty) {
+            found.push(format!(
+                "{} names several clusters in `clusterMetadata`: Refit does not upgrade clusters that replicate; leave the current one alone in it, or upgrade each by hand",
+                several.join(", ")
             ));
         }
         if let Ok(others) = &self.others
@@ -246,7 +286,7 @@ impl Report<'_> {
         }
         self.database_warnings(&mut all);
         self.heartbeat_warnings(&mut all);
-        all.extend(self.configuration.iter().cloned());
+        all.extend(self.configuration());
         all
     }
 
@@ -285,13 +325,79 @@ impl Report<'_> {
                     need.text
                 ));
             }
-            let number = store.server.split_whitespace().nth(1);
-            if let (Some((name, _)), Some(number)) = (known, number)
+            if let (Some((name, _)), Some(number)) = (known, self.server(database.side))
                 && let Err(why) = self.catalog.serves(name, number)
             {
                 all.push(format!("{label}: {why}"));
             }
         }
+    }
+
+    /// The servers' own configuration against the cluster, the playbook's databases and the release to go to. What several
+    /// hosts have in common is said once.
+    fn configuration(&self) -> Vec<String> {
+        let mut found: IndexMap<String, Vec<&str>> = IndexMap::new();
+        let to = self
+            .to
+            .and_then(|to| Release::parse(to).or_else(|| self.catalog.newest_of(Minor::parse(to)?)));
+        for (host, config) in &self.configs {
+            let mut say = |text: String| found.entry(text).or_default().push(host);
+            let config = match config {
+                Ok(config) => config,
+                Err(why) => {
+                    say(format!("configuration: {why}"));
+                    continue;
+                }
+            };
+            let shards = self.info().map(|info| i64::from(info.history_shard_count));
+            if let (Some(shards), Some(own)) = (shards, &config.shards)
+                && own.value != shards
+            {
+                say(format!(
+                    "numHistoryShards is {} in the configuration, the cluster has {shards}",
+                    own.value
+                ));
+            }
+            for (side, store) in [(Side::Default, &config.default), (Side::Visibility, &config.visibility)] {
+                let database = self.databases.iter().find(|database| database.side == side);
+                if let (Some(database), Some(store)) = (database, store)
+                    && let Some(name) = &store.database
+                    && name.value != database.name
+                {
+                    say(format!(
+                        "the configuration keeps {} in the database {}, `{}` is {}",
+                        side.as_str(),
+                        name.value,
+                        database.label,
+                        database.name
+                    ));
+                }
+            }
+            if let Some(to) = to {
+                let launch = self.says(host).and_then(|says| says.processes.first()?.launch());
+                let change = Change {
+                    catalog: self.catalog,
+                    to,
+                    from: self.version(),
+                    new: config,
+                    old: None,
+                    launch: launch.as_ref(),
+                };
+                for finding in lint(&change) {
+                    let help = finding.diagnostic.help.join("; ");
+                    let message = finding.diagnostic.message;
+                    say(match help.is_empty() {
+                        true => message,
+                        false => format!("{message} ({help})"),
+                    });
+                }
+            }
+        }
+        let hosts = |hosts: &[&str]| hosts.join(", ");
+        found
+            .into_iter()
+            .map(|(text, on)| format!("{}: {text}", hosts(&on)))
+            .collect()
     }
 
     /// Who wrote a heartbeat and is in no ring, or the other way round: by address, since the ports differ.
@@ -363,10 +469,12 @@ impl Report<'_> {
             default: path::Database {
                 name: self.label(Side::Default),
                 store: &default,
+                version: self.server(Side::Default),
             },
             visibility: path::Database {
                 name: self.label(Side::Visibility),
                 store: &visibility,
+                version: self.server(Side::Visibility),
             },
         };
         path(self.catalog, &from.to_string(), to, stores).map_err(|error| {
@@ -468,7 +576,16 @@ impl Report<'_> {
         };
         let warnings = [self.refusals(), self.warnings()].concat();
         let info = self.info();
-        let stores = json!({"default": self.plugin(Side::Default), "visibility": self.plugin(Side::Visibility)});
+        let configured: Map<String, Value> = self
+            .configs
+            .iter()
+            .filter_map(|(host, config)| Some((host.clone(), config.as_ref().ok()?.json())))
+            .collect();
+        let stores = json!({
+            "default": self.plugin(Side::Default),
+            "visibility": self.plugin(Side::Visibility),
+            "configured": configured,
+        });
         let fields = json!({
             "version": release.map(|release| release.to_string()),
             "versions": versions,
@@ -565,7 +682,7 @@ impl Report<'_> {
             let own: Vec<&str> = owners
                 .keys()
                 .copied()
-                .filter(|owner| host_of(owner) == host_of(&member.address))
+                .filter(|owner| host_of(owner) == host_of(&member.address.at))
                 .collect();
             let shards: Vec<String> = own
                 .iter()
@@ -584,7 +701,7 @@ impl Report<'_> {
             let or_dash = |text: String| if text.is_empty() { dash() } else { text };
             rows.push(vec![
                 member.name.clone(),
-                member.address.clone(),
+                member.address.at.clone(),
                 or_dash(
                     self.roles(name)
                         .into_iter()

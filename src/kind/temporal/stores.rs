@@ -31,7 +31,10 @@ pub(super) async fn store(database: &Database, host: &dyn Reading) -> Result<Sto
 
 /// Addresses with a fresh heartbeat, by role. There is a row for each start of a process: they are counted once.
 /// None: not asked of this engine.
-pub(super) async fn heartbeats(database: &Database) -> Option<Result<BTreeMap<Role, BTreeSet<String>>, String>> {
+pub(super) async fn heartbeats(
+    database: &Database,
+    host: &dyn Reading,
+) -> Option<Result<BTreeMap<Role, BTreeSet<String>>, String>> {
     let sql = match database.engine {
         Engine::Postgres => format!(
             "SELECT DISTINCT role::text, rpc_address FROM cluster_membership \
@@ -43,7 +46,7 @@ pub(super) async fn heartbeats(database: &Database) -> Option<Result<BTreeMap<Ro
         ),
         Engine::Sqlite => return None,
     };
-    Some(rows(database, &sql).await.map(|rows| {
+    Some(rows(database, host, &sql).await.map(|rows| {
         let mut owners: BTreeMap<Role, BTreeSet<String>> = BTreeMap::new();
         for row in rows {
             let mut columns = row.into_iter().flatten();
@@ -56,8 +59,9 @@ pub(super) async fn heartbeats(database: &Database) -> Option<Result<BTreeMap<Ro
     }))
 }
 
-async fn rows(database: &Database, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
-    let mut session = Session::open(database, "refit: temporal")
+async fn rows(database: &Database, host: &dyn Reading, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+    let database = database.reached(host).await.map_err(|error| error.to_string())?;
+    let mut session = Session::open(&database, "refit: temporal")
         .await
         .map_err(|error| error.to_string())?;
     let rows = session.rows(sql, &[]).await.map_err(|error| error.to_string());

@@ -61,8 +61,8 @@ impl fmt::Display for Until {
 }
 
 impl Until {
-    async fn judge(&self, limit: Duration) -> Judged {
-        let (seen, mut peers) = ask::frontends(&self.members, limit).await;
+    async fn judge(&self, host: &dyn Reading, limit: Duration) -> Judged {
+        let (seen, mut peers) = ask::frontends(&self.members, host, limit).await;
         *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = alone(&seen, &self.members.expected);
         let mut all = vec![frontends(&seen)];
         if let Some((_, says)) = &self.version {
@@ -93,10 +93,10 @@ impl Until {
     }
 
     /// Through every frontend in turn, so that each is proved.
-    async fn canary(&self, namespace: &str, peers: &mut [(String, crate::temporal::Peer)], limit: Duration) -> Judged {
+    async fn canary(&self, namespace: &str, peers: &mut [ask::Connected], limit: Duration) -> Judged {
         let last = *self.sang.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= CANARY_COUNTS) {
-            for (host, peer) in peers {
+            for ask::Connected { host, peer, .. } in peers {
                 if let Err(error) = peer.canary(namespace, limit).await {
                     *self.sang.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Judged::bad(format!("canary through {host}: {error}"));
@@ -112,9 +112,9 @@ impl Until {
 }
 
 impl Looks for Until {
-    fn look<'a>(&'a self, _host: &'a dyn Reading, limit: Duration) -> BoxFuture<'a, Seen> {
+    fn look<'a>(&'a self, host: &'a dyn Reading, limit: Duration) -> BoxFuture<'a, Seen> {
         Box::pin(async move {
-            let judged = self.judge(limit).await;
+            let judged = self.judge(host, limit).await;
             match judged.well {
                 true => Seen::Well(judged.seen),
                 false => Seen::Bad(judged.seen),

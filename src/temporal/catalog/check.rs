@@ -123,8 +123,8 @@ fn forwards(catalog: &Catalog, found: &mut Diagnostics) {
         let patches = facts
             .before
             .iter()
-            .map(|(below, needs)| (needs, format!("before {below}")));
-        for (needs, named) in patches.chain([(&facts.schema, minor.to_string())]) {
+            .map(|(below, needs)| (needs, format!("below {below}")));
+        for (needs, named) in patches.chain([(&facts.schema, format!("at {minor}"))]) {
             for (store, sides) in needs {
                 for (side, need) in sides {
                     let known = last.insert((store, *side), (need, named.clone()));
@@ -132,10 +132,10 @@ fn forwards(catalog: &Catalog, found: &mut Diagnostics) {
                         && earlier.version > need.version
                     {
                         let message = format!(
-                            "the schema goes backwards: {store} {} needs {} {named} and {} {at}",
+                            "the schema goes backwards: {store} {} needs {} {at} and {} {named}",
                             side.as_str(),
-                            need.text,
-                            earlier.text
+                            earlier.text,
+                            need.text
                         );
                         found.push(
                             Diagnostic::error(&need.at, message)

@@ -167,6 +167,8 @@ pub(crate) struct Action {
     pub(crate) stores: Vec<String>,
     /// Keys of the configuration that it is about.
     pub(crate) keys: Vec<String>,
+    /// Keys of the configuration that must not stand there any more.
+    pub(crate) gone: Vec<String>,
     stores_at: Span,
 }
 

@@ -94,7 +94,7 @@ impl Catalog {
                 .iter()
                 .map(|(below, needs)| json!({ "below": below, "schema": schema(needs) }));
             let actions = facts.actions.iter().map(
-                |(id, action)| json!({ "id": id, "text": action.text, "stores": action.stores, "keys": action.keys }),
+                |(id, action)| json!({ "id": id, "text": action.text, "stores": action.stores, "keys": action.keys, "gone": action.gone }),
             );
             json!({
                 "minor": minor,

@@ -313,6 +313,7 @@ fn action(node: &Node, found: &mut Diagnostics) -> Option<Action> {
     let text = fields.get("text", decode::text, found);
     let stores = fields.get("stores", texts, found).unwrap_or_default();
     let keys = fields.get("keys", texts, found).unwrap_or_default();
+    let gone = fields.get("gone", texts, found).unwrap_or_default();
     fields.finish(found);
     if text.is_none() {
         found.push(Diagnostic::error(&node.span, "an action needs a `text`"));
@@ -321,6 +322,7 @@ fn action(node: &Node, found: &mut Diagnostics) -> Option<Action> {
         text: text?,
         stores,
         keys,
+        gone,
         stores_at,
     })
 }

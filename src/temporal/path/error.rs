@@ -62,6 +62,8 @@ pub(crate) enum PathError {
         last: Option<Release>,
         leave: Option<Leave>,
     },
+    #[error("{to} cannot run on the database `{database}`: {why}")]
+    NotServed { database: String, why: String, to: Release },
     #[error("the catalog names no {} schema of {store} for {release}", .side.as_str())]
     NoSchema {
         store: String,
@@ -159,6 +161,7 @@ impl PathError {
                 near.chain([format!("stores: {}", all.join(", "))]).collect()
             }
             PathError::Unsupported { .. } => Vec::new(),
+            PathError::NotServed { .. } => vec!["upgrade the database first, apart from Temporal".to_owned()],
             PathError::VisibilityOnly { store } => vec![format!(
                 "give it as --visibility {store}, and the default store as --store"
             )],
@@ -179,10 +182,15 @@ impl PathError {
             } => {
                 let mut help = Vec::new();
                 help.extend(leave.as_ref().map(|leave| leave.text.clone()));
-                help.extend(last.map(|last| match *from == last {
-                    true => format!("do this at {last}, which runs:"),
-                    false => format!("go to {last} first (--to {last}), then:"),
-                }));
+                help.push(match last {
+                    Some(last) if from == last => format!("do this at {last}, which runs:"),
+                    Some(last) => format!("go to {last} first (--to {last}), then:"),
+                    None => {
+                        return vec![format!(
+                            "{from} does not serve it either: look at `pluginName` in the server's configuration"
+                        )];
+                    }
+                });
                 help.extend(
                     leave
                         .iter()

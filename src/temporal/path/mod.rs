@@ -24,6 +24,8 @@ pub(crate) struct Database<'a> {
     pub(crate) name: &'a str,
     /// As `pluginName` says it: `postgres12_pgx`, `cassandra`.
     pub(crate) store: &'a str,
+    /// What the database says of itself, where it was asked.
+    pub(crate) version: Option<&'a str>,
 }
 
 /// Both databases of a cluster.
@@ -110,7 +112,7 @@ pub(crate) struct Rewrite {
 /// Why there is no path, and the way out.
 pub(crate) fn path(catalog: &Catalog, from: &str, to: &str, stores: Stores<'_>) -> Result<Path, PathError> {
     let (from, to) = (source(catalog, from)?, target(catalog, to)?);
-    if from == to || catalog.reported(to) == from && from.minor == to.minor && from.fourth == 0 && to.fourth != 0 {
+    if from == to {
         return Ok(Path {
             from: from.to_string(),
             to: to.to_string(),
@@ -234,6 +236,14 @@ fn known_store<'a>(
             last: last.filter(|_| from.minor < dropped),
             leave: store.leave.clone(),
         });
+    }
+    if let Some(version) = database.version {
+        let why = catalog.serves(name, version);
+        why.map_err(|why| PathError::NotServed {
+            database: database.name.to_owned(),
+            why,
+            to,
+        })?;
     }
     Ok(Known {
         database,
@@ -404,27 +414,12 @@ fn notes(catalog: &Catalog, from: Release, to: Release) -> Vec<String> {
             bad.why
         ));
     }
-    let newest = catalog.newest_of(to.minor);
     if let Some(bad) = catalog.bad.get(&to) {
-        let instead = newest.map(|newest| format!(": {newest} is the newest of {}", to.minor));
-        notes.push(format!(
-            "{to} is {} ({}){}",
-            bad.kind.as_str(),
-            bad.why,
-            instead.unwrap_or_default()
-        ));
-    } else if let Some(newest) = newest.filter(|newest| *newest != to) {
-        notes.push(format!(
-            "{newest} is the newest of {}; a path to {to} stops before it",
-            to.minor
-        ));
+        notes.push(format!("{to} is {} ({})", bad.kind.as_str(), bad.why));
     }
-    if let Some(newest) = catalog.newest().filter(|newest| newest.minor > to.minor) {
-        notes.push(format!(
-            "{newest} is the newest release of all (catalog of {})",
-            catalog.as_of
-        ));
-    }
+    let (patch, newest) = catalog.newer(to);
+    notes.extend(patch.map(|patch| format!("{patch} is the newest patch of {}: take it instead of {to}", to.minor)));
+    notes.extend(newest.map(|newest| format!("{newest} is the newest release of all (catalog of {})", catalog.as_of)));
     let same = catalog.reported(to);
     if same != to {
         notes.push(format!("the binary of {to} says {same}"));

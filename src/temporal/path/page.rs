@@ -21,9 +21,8 @@ impl Path {
             page += &format!("\nHop {}: {} to {}\n", at + 1, hop.from, hop.to);
             page += &hop.page();
         }
-        page +=
-            "\nAfter every hop: all frontends say the new version, the rings are whole, and history has loaded every\n";
-        page += "shard (Temporal's guide: about 10 minutes) before the next hop begins.\n";
+        page += "\nAfter every hop: all frontends say the new version, the rings are whole, and history has loaded\n";
+        page += "every shard (Temporal's guide: about 10 minutes) before the next hop begins.\n";
         if !self.notes.is_empty() {
             page += "\nNotes\n";
             self.notes.iter().for_each(|note| page += &wrap("  - ", note));

@@ -14,8 +14,18 @@ echo "build.sh: building temporal-server $version (minutes where Go's caches are
 mkdir -p "$dir/bin"
 # every build into a folder of its own, named into place at the end: a killed build leaves nothing that looks whole
 part=$(mktemp -d "$dir/build.XXXXXX"); trap 'rm -rf "$part"' EXIT
-export GOBIN=$part CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath -tags=disable_grpc_modules -ldflags=-s"
-go install "go.temporal.io/server/cmd/server@v$version"
+# a release may need a newer Go than the one here, which then fetches it as a module (since 1.30.9: Go 1.26.10)
+export GOTOOLCHAIN=auto GOBIN=$part CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath -tags=disable_grpc_modules -ldflags=-s"
+# 1.31.3 to 1.31.5 name a version of this module that Go's proxy does not serve ("not available"); the one that 1.31.2 names
+# stands in for it, in a copy of the release's own go.mod (and the Go that builds the others)
+stand_in=go.temporal.io/auto-scaled-workers@v0.0.0-20260407181057-edd947d743d2
+server() {
+  case $version in 1.31.[345]) ;; *) go install "go.temporal.io/server/cmd/server@v$version"; return ;; esac
+  local source; source=$(go mod download -json "go.temporal.io/server@v$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  cp "$source/go.mod" "$part/release.mod"; cp "$source/go.sum" "$part/release.sum"; chmod u+w "$part"/release.*
+  (cd "$source" && go mod edit -replace "${stand_in%@*}=$stand_in" "$part/release.mod" && GOTOOLCHAIN=go1.26.11 go build -mod=mod -modfile="$part/release.mod" -o "$part/server" ./cmd/server)
+}
+server
 go install "go.temporal.io/server/cmd/tools/sql@v$version"
 go install "go.temporal.io/server/cmd/tools/cassandra@v$version"
 ln -sfn "$(go env GOMODCACHE)/go.temporal.io/server@v$version/schema" "$dir/schema"
