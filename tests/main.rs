@@ -10,6 +10,7 @@ mod hops;
 mod interrupt;
 mod kill;
 mod lock;
+mod mysql;
 mod resume;
 mod rollback;
 mod take_back;

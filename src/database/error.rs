@@ -2,7 +2,9 @@
 
 use std::io::ErrorKind;
 
-use super::Database;
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::{Database, Engine};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
@@ -32,7 +34,9 @@ pub(crate) enum DatabaseError {
     Tls { label: String, host: String, words: String },
     #[error("database {label}: {host} is a standby (it is in recovery); name the primary")]
     Standby { label: String, host: String },
-    #[error("database {label}: {host} allows this user to read only (default_transaction_read_only)")]
+    #[error(
+        "database {label}: {host} allows reading only (default_transaction_read_only, or read_only of a replica); name the primary, and a user that writes"
+    )]
     ReadOnly { label: String, host: String },
     #[error(
         "database {label}: {host} is a pooler that gives each transaction another session (PgBouncer, pool_mode=transaction); locks and tags do not hold there: name the server itself"
@@ -45,14 +49,14 @@ pub(crate) enum DatabaseError {
     #[error("database {label}: {words}")]
     Statement {
         label: String,
-        /// SQLSTATE.
+        /// SQLSTATE; MySQL's own error number.
         code: String,
         words: String,
     },
 }
 
 impl DatabaseError {
-    /// SQLSTATE of a refused statement.
+    /// SQLSTATE of a refused statement; MySQL's own error number.
     pub(crate) fn code(&self) -> &str {
         match self {
             DatabaseError::Statement { code, .. } => code,
@@ -71,22 +75,40 @@ impl DatabaseError {
             sqlx::Error::Io(e) => e.kind() == ErrorKind::InvalidData,
             other => matches!(other, sqlx::Error::Tls(_)),
         };
+        let login = |words: String| DatabaseError::Login {
+            label: label.clone(),
+            host: host.clone(),
+            user: database.user.clone(),
+            words,
+        };
         match error {
             _ if tls && words.contains("not valid for name") => DatabaseError::TlsName { label, host, words },
             _ if tls => DatabaseError::Tls { label, host, words },
-            sqlx::Error::Database(e) => match e.code().as_deref() {
-                Some("3D000") => DatabaseError::NoDatabase {
+            // Without TLS the first login of an account needs RSA, which is not built in.
+            sqlx::Error::Configuration(_) | sqlx::Error::Protocol(_)
+                if database.engine == Engine::Mysql && words.contains("RSA") =>
+            {
+                login(
+                    "its password is checked by caching_sha2_password, which goes over TLS only; set `verify` of its \
+                     `tls` to ca or full"
+                        .into(),
+                )
+            }
+            sqlx::Error::Database(e) => match code(e.as_ref()).as_str() {
+                "3D000" | "1049" => DatabaseError::NoDatabase {
                     label,
                     host,
                     name: database.name.clone(),
                     words,
                 },
-                Some(code) if code.starts_with("28") => DatabaseError::Login {
-                    label,
-                    host,
-                    user: database.user.clone(),
-                    words,
-                },
+                // The server says no more, lest it help who guesses.
+                "1045" if database.tls.cert.is_none() => login(format!(
+                    "{words}; the password is wrong, or the account has to show a certificate (REQUIRE X509: `cert` \
+                     and `key` of its `tls`)"
+                )),
+                "1044" | "1045" | "1130" | "1698" => login(words),
+                "3159" => DatabaseError::Tls { label, host, words },
+                code if code.starts_with("28") => login(words),
                 _ => DatabaseError::Unreachable { label, host, words },
             },
             _ => DatabaseError::Unreachable { label, host, words },
@@ -97,12 +119,14 @@ impl DatabaseError {
         let label = database.label.clone();
         let words = words(database, error);
         match error.as_database_error() {
-            // 57P01 to 57P03: the server ends the session.
-            Some(e) if !e.code().is_some_and(|code| code.starts_with("57P")) => DatabaseError::Statement {
-                label,
-                code: e.code().unwrap_or_default().into_owned(),
-                words,
-            },
+            // 57P01 to 57P03, 1927 and 4031: the server ends the session.
+            Some(e) if !code(e).starts_with("57P") && !["1927", "4031"].contains(&code(e).as_str()) => {
+                DatabaseError::Statement {
+                    label,
+                    code: code(e),
+                    words,
+                }
+            }
             _ => DatabaseError::Lost {
                 label,
                 host: database.place(),
@@ -112,6 +136,14 @@ impl DatabaseError {
                 },
             },
         }
+    }
+}
+
+/// SQLSTATE; MySQL's own number, since several of its errors share one SQLSTATE.
+fn code(error: &(dyn sqlx::error::DatabaseError + 'static)) -> String {
+    match error.try_downcast_ref::<MySqlDatabaseError>() {
+        Some(e) => e.number().to_string(),
+        None => error.code().unwrap_or_default().into_owned(),
     }
 }
 
@@ -128,7 +160,10 @@ fn words(database: &Database, error: &sqlx::Error) -> String {
                 }
                 text
             }
-            None => e.message().to_owned(),
+            None => match e.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(e) => format!("{} (error {})", e.message(), e.number()),
+                None => e.message().to_owned(),
+            },
         },
         sqlx::Error::Io(e) => e.to_string(),
         sqlx::Error::Tls(e) => e.to_string(),

@@ -17,7 +17,8 @@ pub(crate) struct Database {
     /// The playbook's name for it.
     pub(crate) label: String,
     pub(crate) engine: Engine,
-    /// PostgreSQL: where it listens; also the name that TLS verifies. A path is the folder of a unix socket.
+    /// PostgreSQL and MySQL: where it listens; also the name that TLS verifies. A path is a unix socket: its folder for
+    /// PostgreSQL, the socket itself for MySQL.
     /// Cassandra: one or more nodes, with commas between them.
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -38,6 +39,8 @@ pub(crate) struct Database {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Postgres,
+    /// MySQL or MariaDB; which of the two, the server says.
+    Mysql,
     Sqlite,
     /// Reached by the programs of a host only: Temporal's own tool and `nodetool`.
     Cassandra,
@@ -47,6 +50,7 @@ impl Engine {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Engine::Postgres => "postgres",
+            Engine::Mysql => "mysql",
             Engine::Sqlite => "sqlite",
             Engine::Cassandra => "cassandra",
         }
@@ -56,6 +60,8 @@ impl Engine {
 const KEYS: [&str; 9] = [
     "engine", "host", "port", "name", "user", "password", "tls", "via", "path",
 ];
+
+const ENGINES: &str = "postgres, mysql, cassandra or sqlite";
 
 impl Database {
     /// Decodes an entry. `node` is the entry as written, for places; `value` is what it renders to. `password` is the
@@ -80,12 +86,12 @@ impl Database {
         }
     }
 
-    /// `HOST:PORT`, with `via HOST` where there is one, the socket's folder, or the file.
+    /// `HOST:PORT`, with `via HOST` where there is one, the path of the unix socket, or the file.
     pub(crate) fn place(&self) -> String {
         match self.engine {
             Engine::Sqlite => self.path.clone(),
-            Engine::Postgres if self.host.starts_with('/') => self.host.clone(),
-            Engine::Postgres | Engine::Cassandra => match &self.via {
+            Engine::Postgres | Engine::Mysql if self.host.starts_with('/') => self.host.clone(),
+            Engine::Postgres | Engine::Mysql | Engine::Cassandra => match &self.via {
                 Some(via) => format!("{}:{} via {via}", self.host, self.port),
                 None => format!("{}:{}", self.host, self.port),
             },
@@ -119,19 +125,15 @@ impl Entry<'_> {
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
             Some("sqlite") => Engine::Sqlite,
+            Some("mysql") => Engine::Mysql,
             Some("cassandra") => Engine::Cassandra,
-            Some(word @ ("mysql" | "mariadb")) => {
-                let message = format!("engine `{word}` is known, not built yet");
-                self.wrong(&self.key("engine"), message);
-                return None;
-            }
             Some(word) => {
                 let error = Diagnostic::error(&self.key("engine"), format!("unknown engine `{word}`"));
-                self.found.push(error.help("postgres, cassandra or sqlite"));
+                self.found.push(error.help(ENGINES));
                 return None;
             }
             None => {
-                self.missing("engine", "postgres, cassandra or sqlite");
+                self.missing("engine", ENGINES);
                 return None;
             }
         };
@@ -149,7 +151,7 @@ impl Entry<'_> {
             path: String::new(),
         };
         let foreign: &[&str] = match engine {
-            Engine::Postgres => &["path"],
+            Engine::Postgres | Engine::Mysql => &["path"],
             Engine::Cassandra => &["path", "via"],
             Engine::Sqlite => &["host", "port", "user", "password", "tls", "via"],
         };
@@ -167,9 +169,9 @@ impl Entry<'_> {
                     );
                 }
             }
-            Engine::Postgres => {
+            Engine::Postgres | Engine::Mysql => {
                 database.host = self.required("host", "where it listens");
-                database.port = self.port(5432);
+                database.port = self.port(if engine == Engine::Mysql { 3306 } else { 5432 });
                 database.user = self.required("user", "the account that logs in");
                 if database.name.is_empty() {
                     self.missing("name", "the database's own name");

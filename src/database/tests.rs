@@ -3,6 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::lab::{Lab, PASSWORD};
+use super::mysql_lab::{self, MysqlLab};
 use super::*;
 use crate::secret::Secret;
 use crate::yaml::{Node, Source, Span};
@@ -13,6 +14,8 @@ async fn error(database: &Database) -> String {
         Err(e) => {
             let text = format!("{e} {e:?}");
             assert!(!text.contains(PASSWORD), "{text}");
+            let password = database.password.as_ref().map_or("no password", |p| p.reveal());
+            assert!(!text.contains(password), "{text}");
             e.to_string()
         }
     }
@@ -180,6 +183,123 @@ async fn a_pooler_of_transactions_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn mysql_verifies_tls_and_every_refusal_has_its_words() {
+    let Some(lab) = MysqlLab::own() else { return };
+    let socket = lab.create("tls");
+    let mut database = lab.over_tls(&socket);
+    // One that stands in no message by chance.
+    lab.sql("mysql", &format!("ALTER USER temporal IDENTIFIED BY '{PASSWORD}'"));
+    database.password = Some(Secret::new(PASSWORD));
+    let mut session = Session::open(&database, "test").await.unwrap();
+    let cipher = session
+        .rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'", &[])
+        .await
+        .unwrap();
+    assert!(
+        cipher[0][1].as_ref().is_some_and(|cipher| !cipher.is_empty()),
+        "{cipher:?}"
+    );
+    assert_eq!(session.server().await.unwrap().to_string(), "MySQL 8.0.31");
+    assert_eq!(session.server().await.unwrap().numbers(), [8, 0, 31]);
+    let refused = session.simple("SELECT nothing").await.unwrap_err();
+    assert_eq!(refused.code(), "1054", "{refused}");
+
+    let wrong = |change: &dyn Fn(&mut Database)| {
+        let mut copy = database.clone();
+        change(&mut copy);
+        copy
+    };
+    // Another way to the server, of a name that its certificate does not have.
+    let door = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
+    let (other, port) = (door.local_addr().unwrap(), database.port);
+    let forward = tokio::spawn(async move {
+        while let Ok((mut client, _)) = door.accept().await {
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    let through = wrong(&|d| {
+        d.host = other.ip().to_string();
+        d.port = other.port();
+    });
+    let text = error(&through).await;
+    assert!(
+        text.contains("certificate of 127.0.0.9") && text.contains("another name"),
+        "{text}"
+    );
+    let mut unnamed = through.clone();
+    unnamed.tls.verify = Verify::Ca;
+    Session::open(&unnamed, "test").await.unwrap();
+    forward.abort();
+    let text = error(&wrong(&|d| d.tls.ca = Some(lab.tls("client.pem")))).await;
+    assert!(text.contains("TLS with localhost"), "{text}");
+    let text = error(&wrong(&|d| d.tls.ca = None)).await;
+    assert!(text.contains("TLS with localhost"), "{text}");
+    let text = error(&wrong(&|d| d.password = Some(Secret::new("wrong-secret")))).await;
+    assert!(
+        text.contains("does not let `temporal` in") && text.contains("Access denied") && text.contains("REQUIRE X509"),
+        "{text}"
+    );
+    let text = error(&wrong(&|d| d.name = "nowhere".into())).await;
+    assert!(text.contains("no database of the name `nowhere`"), "{text}");
+    let text = error(&wrong(&|d| d.port = 1)).await;
+    assert!(
+        text.contains("localhost:1 cannot be reached") && text.contains("refused"),
+        "{text}"
+    );
+    let by_certificate = wrong(&|d| {
+        d.user = "certonly".into();
+        d.password = Some(Secret::new(mysql_lab::PASSWORD));
+        d.tls.cert = Some(lab.tls("client.pem"));
+        d.tls.key = Some(lab.tls("client.key"));
+    });
+    Session::open(&by_certificate, "test").await.unwrap();
+    let text = match Session::open(
+        &wrong(&|d| {
+            d.user = "certonly".into();
+            d.password = Some(Secret::new(mysql_lab::PASSWORD));
+        }),
+        "test",
+    )
+    .await
+    {
+        Ok(_) => panic!("let in without a certificate"),
+        Err(e) => e.to_string(),
+    };
+    assert!(text.contains("REQUIRE X509"), "{text}");
+
+    // Without TLS the password of an account that has not logged in since the server's start cannot be sent.
+    lab.sql("mysql", "FLUSH PRIVILEGES");
+    let text = error(&wrong(&|d| d.tls.verify = Verify::None)).await;
+    assert!(
+        text.contains("caching_sha2_password, which goes over TLS only"),
+        "{text}"
+    );
+
+    lab.sql("mysql", "SET GLOBAL read_only=1");
+    let refused = Session::open(&database, "t").await.unwrap().refuse_unfit().await;
+    lab.sql("mysql", "SET GLOBAL read_only=0");
+    assert!(matches!(refused, Err(DatabaseError::ReadOnly { .. })), "{refused:?}");
+    session.refuse_unfit().await.unwrap();
+    lab.sql(
+        "mysql",
+        &format!("ALTER USER temporal IDENTIFIED BY '{}'", mysql_lab::PASSWORD),
+    );
+
+    // A session that an administrator ends is lost, not refused.
+    let id = session.id().to_owned();
+    let sleeping = session.simple("DO SLEEP(20)");
+    let kill = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        lab.sql("mysql", &format!("KILL {id}"));
+    };
+    let (lost, ()) = tokio::join!(sleeping, kill);
+    assert!(matches!(lost, Err(DatabaseError::Lost { .. })), "{lost:?}");
+}
+
 /// An entry without places: what matters here are the words.
 fn decode(value: &Value) -> Result<Database, Vec<String>> {
     let source = Source::new("site.yml", "main:");
@@ -201,6 +321,9 @@ fn entries_are_decoded() {
     .unwrap();
     assert_eq!((database.port, database.tls.verify), (5432, Verify::Full));
     assert_eq!(database.place(), "db1:5432");
+    let database = decode(&json!({"engine": "mysql", "host": "db1", "name": "temporal", "user": "t"})).unwrap();
+    assert_eq!((database.port, database.tls.verify), (3306, Verify::Full));
+    assert_eq!(database.place(), "db1:3306");
     let behind = json!({"engine": "postgres", "host": "db1", "name": "t", "user": "t", "via": "bastion"});
     let database = decode(&behind).unwrap();
     assert_eq!(database.place(), "db1:5432 via bastion");
@@ -220,7 +343,7 @@ fn entries_are_decoded() {
 #[test]
 fn every_mistake_of_an_entry_is_found_at_once() {
     let cases: &[(Value, &[&str])] = &[
-        (json!({"engine": "mysql"}), &["`mysql` is known, not built yet"]),
+        (json!({"engine": "cassandra"}), &["`cassandra` is known, not built yet"]),
         (json!({"engine": "oracle"}), &["unknown engine `oracle`"]),
         (json!({"host": "x"}), &["no `engine`"]),
         (

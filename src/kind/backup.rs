@@ -4,13 +4,18 @@
 //!     - backup: { paths: [/etc/app, /var/lib/app/keys], to: /var/backups/app }
 //!
 //! PostgreSQL is dumped by the host's `pg_dump -Fc`, SQLite copied by `sqlite3` while it is in use, files and folders go into
-//! a `tar.gz`. The host may be the database's own or any other that has the program and reaches it. `program` is text
+//! a `tar.gz`. MySQL is dumped by its own `mysqldump --single-transaction --routines --set-gtid-purged=OFF` into an `.sql`. The
+//! host may be the database's own or any other that has the program and reaches it. `program` is text
 //! that stands before our arguments where the program is not in PATH (`/usr/lib/postgresql/15/bin/pg_dump`, `sudo -u postgres
-//! pg_dump`); `pg_restore` and `psql` are taken from the same place.
+//! pg_dump`); `pg_restore`, `psql` and `mysql` are taken from the same place.
+//!
+//! MariaDB's `mysqldump` is refused against MySQL, and MySQL's against MariaDB: on Debian, `default-mysql-client` is
+//! MariaDB's, and its dump of Temporal's visibility store ends well and cannot be restored.
 //!
 //! The copy is named after the database (or `files`) and the step's job, so every run makes its own. It is written as
-//! `.partial`, listed or checked as its kind allows, summed, and renamed: a file without that ending is whole. Free space is
-//! looked at first: as much as the SQLite file or the files take now, half of what a PostgreSQL database takes. `to` is made,
+//! `.partial`, listed or checked as its kind allows (of MySQL: its last line and its tables), summed, and renamed: a file without that ending is whole. Free space is
+//! looked at first: as much as the SQLite file or the files take now, half of what a PostgreSQL
+//! database takes, what a MySQL database's rows take. `to` is made,
 //! for its owner alone, where only its last part is missing. `keep` leaves so many of the newest copies of this name.
 //!
 //! Cassandra is copied by `nodetool snapshot` on each host of the stage, which is one node: links to its files, in its own
@@ -74,6 +79,13 @@ enum Source {
         /// No CA was given: the host's own are used.
         system_ca: bool,
     },
+    Mysql {
+        /// The database's name, `none`, `ca` or `full`, and where the server is.
+        arguments: String,
+        environment: IndexMap<String, String>,
+        tls: Vec<(&'static str, Upload)>,
+        system_ca: bool,
+    },
     Sqlite {
         path: String,
     },
@@ -102,6 +114,7 @@ impl Copying {
     fn extension(&self) -> &'static str {
         match self.source {
             Source::Postgres { .. } => "dump",
+            Source::Mysql { .. } => "sql",
             Source::Sqlite { .. } => "db",
             Source::Files { .. } => "tar.gz",
             Source::Cassandra { .. } => "files",
@@ -111,6 +124,7 @@ impl Copying {
     fn program(&self) -> &str {
         let usual = match self.source {
             Source::Postgres { .. } => "pg_dump",
+            Source::Mysql { .. } => "mysqldump",
             Source::Sqlite { .. } => "sqlite3",
             Source::Files { .. } => "tar",
             Source::Cassandra { .. } => "nodetool",
@@ -121,13 +135,17 @@ impl Copying {
     fn script(&self, facts: &Facts) -> String {
         let mut text = String::from("umask 077\n");
         let (mut sent, mut ready) = (String::new(), String::new());
-        if let Source::Postgres { tls, system_ca, .. } = &self.source {
+        if let Source::Postgres { tls, system_ca, .. } | Source::Mysql { tls, system_ca, .. } = &self.source {
             for (name, upload) in tls {
                 ready += &format!("tls {name} {}\n", upload.sha256);
                 sent += &format!(" \"$REFIT_UPLOADS\"/{}", upload.sha256);
             }
             if *system_ca {
-                ready += "system_ca\n";
+                let variable = match self.source {
+                    Source::Mysql { .. } => MYSQL_TLS[0],
+                    _ => POSTGRES_TLS[0],
+                };
+                ready += &format!("system_ca {variable}\n");
             }
         }
         text += &format!("sent() {{ rm -f --{sent}; }}\n");
@@ -142,6 +160,12 @@ impl Copying {
                     "dump() {{ {program} \"$@\"; }}\nrestore() {{ {} \"$@\"; }}\nask() {{ {} \"$@\"; }}\npostgres {arguments}\n",
                     beside(program, "pg_restore"),
                     beside(program, "psql"),
+                );
+            }
+            Source::Mysql { arguments, .. } => {
+                text += &format!(
+                    "dump() {{ {program} \"$@\"; }}\nask() {{ {} \"$@\"; }}\nmysql_dump {arguments}\n",
+                    beside(program, "mysql"),
                 );
             }
             Source::Sqlite { path } => {
@@ -172,9 +196,14 @@ impl Copying {
 
 /// Another program of the same place: `…/pg_dump` gives `…/psql`.
 fn beside(program: &str, other: &str) -> String {
-    match program.trim_end().strip_suffix("pg_dump") {
-        Some(before) => format!("{before}{other}"),
-        None => other.to_owned(),
+    let program = program.trim_end();
+    let before = ["pg_dump", "mysqldump"]
+        .iter()
+        .find_map(|usual| program.strip_suffix(usual));
+    match (before, program.strip_suffix("mariadb-dump")) {
+        (Some(before), _) => format!("{before}{other}"),
+        (None, Some(before)) => format!("{before}mariadb"),
+        (None, None) => other.to_owned(),
     }
 }
 
@@ -183,7 +212,7 @@ impl ShellAction for Copying {
     fn check(&self, facts: &Facts) -> Option<Probe> {
         let program = self.program().split_whitespace().next().unwrap_or("sh").to_owned();
         let source = match &self.source {
-            Source::Postgres { .. } | Source::Cassandra { .. } => String::new(),
+            Source::Postgres { .. } | Source::Mysql { .. } | Source::Cassandra { .. } => String::new(),
             Source::Sqlite { path } => format!("[ -r {path} ] || echo problem=the database {path} cannot be read\n"),
             Source::Files { paths } => paths
                 .iter()
@@ -227,7 +256,7 @@ impl ShellAction for Copying {
     fn apply(&self, facts: &Facts) -> Option<Job> {
         let mut job = Job::new(self.script(facts));
         job.environment = self.environment.clone();
-        if let Source::Postgres { environment, tls, .. } = &self.source {
+        if let Source::Postgres { environment, tls, .. } | Source::Mysql { environment, tls, .. } = &self.source {
             job.environment.extend(environment.clone());
             job.uploads = tls.iter().map(|(_, upload)| upload.clone()).collect();
         }
@@ -295,6 +324,33 @@ fn source(database: &Database, data: &[String], at: &Span) -> Result<Source, Dia
         Engine::Sqlite => Source::Sqlite {
             path: quoted(&database.path)?,
         },
+        Engine::Mysql => {
+            let mut environment = IndexMap::new();
+            if let Some(password) = &database.password {
+                environment.insert("MYSQL_PWD".to_owned(), password.reveal().to_owned());
+            }
+            // A login file of the host would come before our words.
+            environment.insert("MYSQL_TEST_LOGIN_FILE".to_owned(), "/dev/null".to_owned());
+            let verify = match database.tls.verify {
+                Verify::None => "none",
+                Verify::Ca => "ca",
+                Verify::Full => "full",
+            };
+            let place = match database.host.starts_with('/') {
+                true => format!("-S {}", quoted(&database.host)?),
+                false => format!("-h {} -P {} --protocol=TCP", quoted(&database.host)?, database.port),
+            };
+            Source::Mysql {
+                arguments: format!(
+                    "{} {verify} {place} -u {}",
+                    quoted(&database.name)?,
+                    quoted(&database.user)?
+                ),
+                environment,
+                tls: files(database, MYSQL_TLS, at)?,
+                system_ca: database.tls.verify != Verify::None && database.tls.ca.is_none(),
+            }
+        }
         Engine::Postgres => {
             let mut environment = IndexMap::new();
             let mut set = |name: &str, value: &str| environment.insert(name.to_owned(), value.to_owned());
@@ -309,17 +365,6 @@ fn source(database: &Database, data: &[String], at: &Span) -> Result<Source, Dia
             if let Some(password) = &database.password {
                 set("PGPASSWORD", password.reveal());
             }
-            let files = [
-                ("PGSSLROOTCERT", &database.tls.ca),
-                ("PGSSLCERT", &database.tls.cert),
-                ("PGSSLKEY", &database.tls.key),
-            ];
-            let mut tls = Vec::new();
-            for (name, path) in files {
-                if let Some(path) = path {
-                    tls.push((name, upload::file(path, at)?));
-                }
-            }
             Source::Postgres {
                 arguments: format!(
                     "-h {} -p {} -U {} -d {} -w",
@@ -333,11 +378,26 @@ fn source(database: &Database, data: &[String], at: &Span) -> Result<Source, Dia
                     ))?,
                 ),
                 environment,
-                tls,
+                tls: files(database, POSTGRES_TLS, at)?,
                 system_ca: database.tls.verify != Verify::None && database.tls.ca.is_none(),
             }
         }
     })
+}
+
+/// Variables of a job that hold the paths of the CA, the certificate and the key.
+const POSTGRES_TLS: [&str; 3] = ["PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"];
+const MYSQL_TLS: [&str; 3] = ["REFIT_TLS_CA", "REFIT_TLS_CERT", "REFIT_TLS_KEY"];
+
+fn files(
+    database: &Database,
+    variables: [&'static str; 3],
+    at: &Span,
+) -> Result<Vec<(&'static str, Upload)>, Diagnostics> {
+    let paths = [&database.tls.ca, &database.tls.cert, &database.tls.key];
+    let given = variables.into_iter().zip(paths);
+    let given = given.filter_map(|(name, path)| path.as_ref().map(|path| (name, path)));
+    given.map(|(name, path)| Ok((name, upload::file(path, at)?))).collect()
 }
 
 impl Kind for Backup {

@@ -9,11 +9,12 @@ tls() {
   cp -- "$REFIT_UPLOADS/$2" "$secrets/$1" || die "the TLS files did not arrive"
   export "$1=$secrets/$1"
 }
+# system_ca VARIABLE
 system_ca() {
-  for PGSSLROOTCERT in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem \
+  for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem \
     /etc/ssl/cert.pem; do
-    if [ -f "$PGSSLROOTCERT" ]; then
-      export PGSSLROOTCERT
+    if [ -f "$bundle" ]; then
+      export "$1=$bundle"
       return 0
     fi
   done
@@ -54,6 +55,61 @@ postgres() {
   room 1024
   dump -Fc "$@" >"$partial" || die "pg_dump failed, and the copy was removed"
   restore -l <"$partial" >/dev/null || die "pg_restore cannot list the copy: it was removed"
+}
+# mysql_dump DATABASE VERIFY CONNECTION…
+mysql_dump() {
+  database=$1 verify=$2
+  shift 2
+  client=$(dump --no-defaults --version) || die "mysqldump cannot be run"
+  case $client in
+  *MariaDB* | *mariadb*)
+    mariadb=yes
+    case $verify in
+    none) set -- "$@" --skip-ssl ;;
+    # it verifies all or nothing
+    *) set -- "$@" --ssl --ssl-verify-server-cert ;;
+    esac
+    ;;
+  *)
+    mariadb=''
+    case $verify in
+    none) set -- "$@" --ssl-mode=DISABLED --get-server-public-key ;;
+    ca) set -- "$@" --ssl-mode=VERIFY_CA ;;
+    full) set -- "$@" --ssl-mode=VERIFY_IDENTITY ;;
+    esac
+    ;;
+  esac
+  if [ "$verify" != none ]; then
+    set -- "$@" "--ssl-ca=$REFIT_TLS_CA"
+    [ -z "${REFIT_TLS_CERT:-}" ] || set -- "$@" "--ssl-cert=$REFIT_TLS_CERT" "--ssl-key=$REFIT_TLS_KEY"
+  fi
+  # option files of the host would come before our words
+  server=$(ask --no-defaults "$@" -N -B -D "$database" -e 'SELECT VERSION()') || die "the database cannot be asked"
+  case $mariadb$server in
+  yes*MariaDB*) ;;
+  yes*) die "mysqldump of this host is MariaDB's ($client), whose dump of a MySQL database may not be restored: install \
+MySQL's own (mysql-client-core-8.0 of Ubuntu, mysql-community-client of MySQL) or name it in \`program\`" ;;
+  *MariaDB*) die "mysqldump of this host is MySQL's, and the database is MariaDB: install mariadb-client or name its \
+mariadb-dump in \`program\`" ;;
+  esac
+  tables=$(ask --no-defaults "$@" -N -B -D "$database" -e "SELECT TABLE_NAME FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA=DATABASE() AND TABLE_TYPE='BASE TABLE'") || die "the database's tables cannot be listed"
+  bytes=$(ask --no-defaults "$@" -N -B -D "$database" -e "SELECT COALESCE(SUM(DATA_LENGTH), 0) DIV 1 FROM
+    information_schema.TABLES WHERE TABLE_SCHEMA=DATABASE()") || die "the database's size cannot be told"
+  case $bytes in
+  '' | *[!0-9]*) ;;
+  *) room $((bytes / 1024 + 1024)) ;;
+  esac
+  set -- --no-defaults "$@" --single-transaction --routines --default-character-set=utf8mb4
+  [ -n "$mariadb" ] || set -- "$@" --set-gtid-purged=OFF --no-tablespaces
+  dump "$@" -- "$database" >"$partial" || die "mysqldump failed, and the copy was removed"
+  case $(tail -n 1 -- "$partial") in
+  '-- Dump completed'*) ;;
+  *) die "the copy has no end and was removed: its last line is not \`-- Dump completed\`" ;;
+  esac
+  copied=$(sed -n 's/^CREATE TABLE `\(.*\)` ($/\1/p' "$partial" | sort)
+  [ "$copied" = "$(printf '%s\n' "$tables" | sort)" ] || die "the copy does not have every table and was removed: \
+$(printf '%s\n' "$copied" | tr '\n' ' ') of $(printf '%s\n' "$tables" | tr '\n' ' ')"
 }
 sqlite() {
   [ -f "$1" ] || die "there is no database $1"

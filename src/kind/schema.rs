@@ -14,6 +14,12 @@
 //! database says what is done. A standby, a user that only reads and a pooler of transactions are refused, and so are the
 //! directory of another store, a version that is missing from the chain, and a manifest that changed since it was applied.
 //!
+//! MySQL commits at every statement, so each stands alone. What one does to the catalogue (tables, columns, indexes, with their
+//! forms) is looked up in information_schema: after a crash, and before a version begins, so that what Temporal's own tool left
+//! half-way is gone on with, or told statement by statement. The plan names statements that no look can tell. A table's lock is
+//! waited for in tries of 4 s and more. MariaDB (10.6 and later) holds Temporal's default store alone; visibility needs MySQL
+//! 8.0.19. A server that only reads (a replica) is refused.
+//!
 //! SQLite is a file on the host, which needs `sqlite3`; a whole version is one transaction. A new file belongs to the step's
 //! account, and its folder must be there.
 //!
@@ -181,10 +187,8 @@ impl DriveAction for Update {
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if self.database.engine == Engine::Postgres {
-                // Whether it worked shows in what `settle` finds.
-                let _ = schema::cancel(&self.database, host.tag(), host.reading()).await;
-            }
+            // Whether it worked shows in what `settle` finds.
+            let _ = schema::cancel(&self.database, host.tag(), host.reading()).await;
         })
     }
 }

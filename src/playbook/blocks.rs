@@ -137,7 +137,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         None => {
             loader.found.push(
                 Diagnostic::error(&name.span, "the database has no `engine`")
-                    .help("write `engine: postgres`, `engine: cassandra` or `engine: sqlite`"),
+                    .help("write `engine: postgres`, `engine: mysql`, `engine: cassandra` or `engine: sqlite`"),
             );
             None
         }
@@ -168,7 +168,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         check_tls(loader, tls);
     }
     let needed: &[&'static str] = match engine {
-        Some("postgres") => &["host", "name", "user"],
+        Some("postgres" | "mysql") => &["host", "name", "user"],
         Some("cassandra") => &["host", "name"],
         Some("sqlite") => &["path"],
         _ => &[],
@@ -200,18 +200,14 @@ fn engine(loader: &mut Loader<'_>, node: &Node) -> Option<&'static str> {
     };
     match text.as_str() {
         "postgres" => Some("postgres"),
+        "mysql" => Some("mysql"),
         "sqlite" => Some("sqlite"),
         "cassandra" => Some("cassandra"),
-        "mysql" => {
-            let message = format!("the engine `{text}` is known, not built yet");
-            loader.found.push(Diagnostic::error(&node.span, message));
-            None
-        }
         _ if has_template(&text) => None,
-        "postgresql" | "pgsql" => {
-            loader
-                .found
-                .push(Diagnostic::error(&node.span, format!("unknown engine `{text}`")).help("write `postgres`"));
+        "postgresql" | "pgsql" | "mariadb" => {
+            let meant = if text == "mariadb" { "mysql" } else { "postgres" };
+            let unknown = Diagnostic::error(&node.span, format!("unknown engine `{text}`"));
+            loader.found.push(unknown.help(format!("write `{meant}`")));
             None
         }
         _ => {
@@ -219,7 +215,7 @@ fn engine(loader: &mut Loader<'_>, node: &Node) -> Option<&'static str> {
             let help = suggestion(&text, ["postgres", "sqlite", "mysql", "cassandra"]);
             unknown
                 .help
-                .push(help.unwrap_or_else(|| "there are postgres, cassandra and sqlite".to_owned()));
+                .push(help.unwrap_or_else(|| "there are postgres, mysql, cassandra and sqlite".to_owned()));
             loader.found.push(unknown);
             None
         }

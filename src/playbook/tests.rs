@@ -722,7 +722,7 @@ secrets:
 databases:
   a: { engine: postgres, host: h, name: n, user: u, password: hunter2 }
   b: { engine: postgers, port: 70000, pasword: { env: X } }
-  c: { engine: mysql, via: h }
+  c: { engine: cassandra, via: h }
   d: { host: h }
   e: { engine: sqlite, tls: { verify: maybe, cafile: x } }
   f: text
@@ -808,11 +808,11 @@ steps:
        |
        = help: did you mean `password`?
 
-    error: the engine `mysql` is known, not built yet
+    error: the engine `cassandra` is known, not built yet
       --> p.yml:13:16
        |
-    13 |   c: { engine: mysql, via: h }
-       |                ^^^^^
+    13 |   c: { engine: cassandra, via: h }
+       |                ^^^^^^^^^
 
     error: the database has no `engine`
       --> p.yml:14:3
@@ -820,7 +820,7 @@ steps:
     14 |   d: { host: h }
        |   ^
        |
-       = help: write `engine: postgres`, `engine: cassandra` or `engine: sqlite`
+       = help: write `engine: postgres`, `engine: mysql`, `engine: cassandra` or `engine: sqlite`
 
     error: the database needs `path`
       --> p.yml:15:3

@@ -1,12 +1,15 @@
-//! The four things that can be asked: status, plan, apply, settle, for either engine.
+//! The four things that can be asked: status, plan, apply, settle, for every engine.
 
 use std::path::Path;
 
 use serde_json::json;
 
+use super::executor::{self, Dialect};
 use super::layout::Layout;
+use super::mysql::Mysql;
 use super::plan::State;
-use super::{Plan, SchemaError, Status, Version, postgres, sqlite};
+use super::postgres::Postgres;
+use super::{Plan, SchemaError, Status, Version, sqlite};
 use crate::database::{Database, DatabaseError, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Fact, Failure, Reading};
@@ -49,14 +52,14 @@ pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, S
 /// What a database is at. A SQLite database needs the host that holds it.
 pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> Result<Status, SchemaError> {
     let (state, server) = match database.engine {
-        Engine::Postgres => {
+        Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
+        Engine::Postgres | Engine::Mysql => {
             let mut session = Session::open(&reached(database, host).await?, "refit: status").await?;
-            let server = format!("PostgreSQL {}", session.server().await?.version);
-            let state = postgres::read(&mut session, database).await?;
+            let server = session.server().await?.to_string();
+            let state = read(&mut session, database).await?;
             session.close().await;
             (state, server)
         }
-        Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
         Engine::Cassandra => return Err(tool_only(database)),
     };
     Ok(Status {
@@ -66,6 +69,13 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
         version: state.current(database)?,
         history: state.history,
     })
+}
+
+pub(super) async fn read(session: &mut Session, database: &Database) -> Result<State, SchemaError> {
+    match database.engine {
+        Engine::Mysql => Mysql::read(session, database).await,
+        Engine::Postgres | Engine::Sqlite | Engine::Cassandra => Postgres::read(session, database).await,
+    }
 }
 
 /// What would be done. `to` None: the newest version of the directory. A version that an earlier step will have left
@@ -78,22 +88,49 @@ pub(crate) async fn plan(
 ) -> Result<Plan, SchemaError> {
     let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => {
-            let mut session = Session::open(&reached(database, host).await?, "refit: plan").await?;
-            session.refuse_unfit().await?;
-            let state = postgres::read(&mut session, database).await?;
-            let mut plan = Plan::compute(database, &layout, &expected(database, host, &state), to)?;
-            let sizes = postgres::sizes(&mut session, &plan.touched(&state)).await?;
-            plan.notes.extend(sizes);
-            session.close().await;
-            Ok(plan)
-        }
+        Engine::Postgres => server_plan::<Postgres>(database, &layout, to, host).await,
+        Engine::Mysql => server_plan::<Mysql>(database, &layout, to, host).await,
         Engine::Sqlite => {
             let state = sqlite::read(database, on_host(database, host)?).await?;
             Plan::compute(database, &layout, &expected(database, host, &state), to)
         }
         Engine::Cassandra => Err(tool_only(database)),
     }
+}
+
+async fn server_plan<D: Dialect>(
+    database: &Database,
+    layout: &Layout,
+    to: Option<&str>,
+    host: Option<&dyn Reading>,
+) -> Result<Plan, SchemaError> {
+    let mut session = Session::open(&reached(database, host).await?, "refit: plan").await?;
+    session.refuse_unfit().await?;
+    let state = D::read(&mut session, database).await?;
+    let expected = expected(database, host, &state);
+    let mut plan = executor::plan::<D>(&mut session, database, layout, to, &expected).await?;
+    // What an earlier step leaves is not half-way.
+    if expected == state {
+        executor::stand::<D>(&mut session, database, layout, &mut plan, &state, &[]).await?;
+    }
+    let sizes = D::sizes(&mut session, &plan, &state).await?;
+    plan.notes.extend(sizes);
+    session.close().await;
+    Ok(plan)
+}
+
+/// Ends what runs in a database for a unit; the number of sessions that were told. Nothing of SQLite runs by itself.
+pub(crate) async fn cancel(database: &Database, tag: &str, host: &dyn Reading) -> Result<usize, SchemaError> {
+    if matches!(database.engine, Engine::Sqlite | Engine::Cassandra) {
+        return Ok(0);
+    }
+    let mut watch = Session::open(&database.reached(host).await?, "refit: cancel").await?;
+    let told = match database.engine {
+        Engine::Mysql => Mysql::cancel(&mut watch, tag).await?,
+        _ => Postgres::cancel(&mut watch, tag).await?,
+    };
+    watch.close().await;
+    Ok(told)
 }
 
 /// Says what the plan will leave, for the plans of later steps.
@@ -105,7 +142,9 @@ pub(crate) fn foresee(plan: &Plan, database: &Database, host: &dyn Reading) {
 
 pub(super) fn fact(database: &Database) -> Fact {
     match database.engine {
-        Engine::Postgres | Engine::Cassandra => Fact::Shared(format!("schema/{}/{}", database.place(), database.name)),
+        Engine::Postgres | Engine::Mysql | Engine::Cassandra => {
+            Fact::Shared(format!("schema/{}/{}", database.place(), database.name))
+        }
         Engine::Sqlite => Fact::Here(format!("schema{}", database.path)),
     }
 }
@@ -154,14 +193,15 @@ async fn carry_out(
 ) -> Result<Done, SchemaError> {
     let layout = Layout::read(dir, database.engine)?;
     match database.engine {
-        Engine::Postgres => postgres::apply(database, &layout, to, host, journal).await?,
+        Engine::Postgres => executor::apply::<Postgres>(database, &layout, to, host, journal).await?,
+        Engine::Mysql => executor::apply::<Mysql>(database, &layout, to, host, journal).await?,
         Engine::Sqlite => sqlite::apply(database, &layout, to, host, journal).await?,
         Engine::Cassandra => return Err(tool_only(database)),
     }
     let reached = match database.engine {
-        Engine::Postgres => {
-            let mut session = postgres::patiently(database, "refit: verify", host).await?;
-            let state = postgres::read(&mut session, database).await?;
+        Engine::Postgres | Engine::Mysql => {
+            let mut session = executor::patiently(database, "refit: verify", host).await?;
+            let state = read(&mut session, database).await?;
             session.close().await;
             state
         }
@@ -190,10 +230,11 @@ pub(crate) async fn settle(
     host: &dyn Changing,
 ) -> Result<Option<Done>, Failure> {
     let layout = Layout::read(dir, database.engine)?;
+    let away =
+        |state: Result<State, SchemaError>| state.map_err(|error| unknown_if_away(database, &host.segments(), error));
     let state = match database.engine {
-        Engine::Postgres => postgres::settled(database, host)
-            .await
-            .map_err(|error| unknown_if_away(database, &host.segments(), error))?,
+        Engine::Postgres => away(executor::settled::<Postgres>(database, host).await)?,
+        Engine::Mysql => away(executor::settled::<Mysql>(database, host).await)?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
         Engine::Cassandra => return Err(tool_only(database).into()),
     };

@@ -7,10 +7,15 @@
 //! `schema_update_history` are kept exactly as Temporal's own tools keep them; nothing else is added to a database.
 
 mod apply;
+mod effects;
 mod error;
+mod executor;
+mod image;
 mod layout;
+mod mysql;
 mod plan;
 mod postgres;
+mod record;
 mod split;
 mod sqlite;
 mod statement;
@@ -18,10 +23,11 @@ pub(crate) mod tool;
 mod version;
 
 #[cfg(test)]
+mod mysql_tests;
+#[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{TOOL_ONLY, apply, foresee, lint, plan, settle, status};
+pub(crate) use apply::{TOOL_ONLY, apply, cancel, foresee, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
-pub(crate) use postgres::cancel;
 pub(crate) use version::Version;

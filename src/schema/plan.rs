@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::layout::{Layout, Step};
+use super::record::Record;
 use super::statement::{Place, Statement};
 use super::{SchemaError, Version};
-use crate::database::Database;
+use crate::database::{Database, Engine};
+use crate::event::Segment;
 use crate::job::Decision;
 
 /// What a database says of its schema.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     /// The version tables are there.
     pub(super) versioned: bool,
@@ -120,6 +122,11 @@ impl Part {
         crate::id::hex(&hash.finalize()[..16])
     }
 
+    pub(super) fn sql(&self) -> String {
+        let texts: Vec<&str> = self.statements.iter().map(|s| s.text.as_str()).collect();
+        texts.join(";")
+    }
+
     /// For a person: the first statement, and how many more.
     pub(super) fn text(&self) -> String {
         let Some(first) = self.statements.first() else {
@@ -133,6 +140,63 @@ impl Part {
     }
 }
 
+impl Pending {
+    pub(super) fn record<'a>(&'a self, db_name: &'a str) -> Record<'a> {
+        Record {
+            db_name,
+            old: self.before.as_str(),
+            new: self.version.as_str(),
+            min: &self.min_compatible,
+            md5: &self.md5,
+            description: &self.description,
+        }
+    }
+
+    /// How many parts are done by the mark that a transaction left in the version's row. None: no mark of ours.
+    pub(super) fn marked(
+        &self,
+        database: &Database,
+        state: &State,
+        journal: &[Segment],
+    ) -> Result<Option<usize>, SchemaError> {
+        let Some(mark) = &state.mark else { return Ok(None) };
+        for (i, part) in self.parts.iter().enumerate().rev() {
+            let announced = journal.iter().filter(|segment| segment.name == part.name);
+            if announced
+                .filter_map(|segment| segment.digest.split_once('@'))
+                .any(|(_, marked)| marked == mark)
+            {
+                self.unchanged(database, &self.parts[i..=i], journal)?;
+                return Ok(Some(i + 1));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses parts that were applied from another text than their file has now.
+    pub(super) fn unchanged(
+        &self,
+        database: &Database,
+        parts: &[Part],
+        journal: &[Segment],
+    ) -> Result<(), SchemaError> {
+        for part in parts {
+            let announced = journal.iter().rev().find(|segment| segment.name == part.name);
+            let digest = announced.map(|segment| segment.digest.split('@').next().unwrap_or_default());
+            if digest.is_some_and(|digest| digest != part.digest()) {
+                return Err(SchemaError::Unfit {
+                    label: database.label.clone(),
+                    what: format!(
+                        "{} was applied from a text that is not in its file any more; put the file back",
+                        part.name
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A pending version.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -142,6 +206,8 @@ pub(crate) struct Pending {
     pub(super) min_compatible: String,
     pub(super) md5: String,
     pub(crate) parts: Vec<Part>,
+    /// How many of the parts are there already.
+    pub(super) done: usize,
 }
 
 /// From where a schema goes to where, and by what.
@@ -259,7 +325,8 @@ impl Plan {
                 description: step.description.clone(),
                 min_compatible: step.min_compatible.clone(),
                 md5: step.md5.clone(),
-                parts: parts(step),
+                parts: parts(step, database.engine),
+                done: 0,
             });
             before = step.version.clone();
         }
@@ -377,7 +444,9 @@ fn known_edit(applied: &str, now: &str, from: &Version) -> bool {
     pair(&FIRST_FORM, &SECOND_FORM) || (complete && pair(&SECOND_FORM, &FIRST_FORM))
 }
 
-fn parts(step: &Step) -> Vec<Part> {
+fn parts(step: &Step, engine: Engine) -> Vec<Part> {
+    // MySQL commits at every statement of DDL, and only a statement that stands alone can be found half-way.
+    let together = engine != Engine::Mysql;
     let mut parts: Vec<Part> = Vec::new();
     let mut open = false;
     for statement in &step.statements {
@@ -394,10 +463,10 @@ fn parts(step: &Step) -> Vec<Part> {
                 },
             }),
         }
-        open = statement.place == Place::Transaction;
+        open = together && statement.place == Place::Transaction;
     }
     match parts.last_mut() {
-        Some(last) if last.place == Place::Transaction => last.records = true,
+        Some(last) if together && last.place == Place::Transaction => last.records = true,
         _ => parts.push(Part {
             name: String::new(),
             statements: Vec::new(),
@@ -438,8 +507,9 @@ impl fmt::Display for Plan {
         }
         for pending in &self.pending {
             writeln!(f, "  {}  {}", pending.version, pending.description)?;
-            for part in &pending.parts {
+            for (i, part) in pending.parts.iter().enumerate() {
                 let how = match &part.place {
+                    _ if i < pending.done => "done already, by an attempt that did not end",
                     Place::Transaction | Place::EndsTransaction if part.records => "one transaction, with the version",
                     Place::Transaction | Place::EndsTransaction => "one transaction",
                     Place::Alone(_) => "by itself",

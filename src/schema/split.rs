@@ -77,7 +77,11 @@ pub(super) fn tokens(text: &str, engine: Engine) -> Result<Vec<Token<'_>>, Strin
                 i += 1;
                 continue;
             }
-            b'-' if rest.starts_with("--") => {
+            b'-' if rest.starts_with("--") && (engine != Engine::Mysql || spaced(&rest[2..])) => {
+                i = rest.find('\n').map_or(bytes.len(), |n| i + n);
+                continue;
+            }
+            b'#' if engine == Engine::Mysql => {
                 i = rest.find('\n').map_or(bytes.len(), |n| i + n);
                 continue;
             }
@@ -87,16 +91,23 @@ pub(super) fn tokens(text: &str, engine: Engine) -> Result<Vec<Token<'_>>, Strin
             }
             b'\'' => {
                 let previous = found.last();
-                let escapes = engine == Engine::Postgres
-                    && previous.is_some_and(|t: &Token<'_>| t.is("E") && t.start + 1 == start);
+                let escapes = match engine {
+                    Engine::Postgres => previous.is_some_and(|t: &Token<'_>| t.is("E") && t.start + 1 == start),
+                    Engine::Mysql => true,
+                    Engine::Sqlite | Engine::Cassandra => false,
+                };
                 let end = closing(text, i + 1, b'\'', escapes).ok_or_else(|| open("a string", start))?;
+                (end, TokenKind::Text)
+            }
+            b'"' if engine == Engine::Mysql => {
+                let end = closing(text, i + 1, b'"', true).ok_or_else(|| open("a string", start))?;
                 (end, TokenKind::Text)
             }
             b'"' => {
                 let end = closing(text, i + 1, b'"', false).ok_or_else(|| open("a quoted name", start))?;
                 (end, TokenKind::Name)
             }
-            b'`' if engine == Engine::Sqlite => {
+            b'`' if engine != Engine::Postgres => {
                 let end = closing(text, i + 1, b'`', false).ok_or_else(|| open("a quoted name", start))?;
                 (end, TokenKind::Name)
             }
@@ -130,7 +141,12 @@ pub(super) fn tokens(text: &str, engine: Engine) -> Result<Vec<Token<'_>>, Strin
     Ok(found)
 }
 
-/// PostgreSQL's comments hold comments; SQLite's do not, and the end of the text closes one.
+/// In MySQL `--` begins a comment only before a space.
+fn spaced(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace() || c.is_control())
+}
+
+/// PostgreSQL's comments hold comments; SQLite's and MySQL's do not, and the end of the text closes one.
 fn comment(text: &str, start: usize, engine: Engine) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut i) = (1, start + 2);
@@ -172,11 +188,19 @@ pub(super) fn split(text: &str, engine: Engine) -> Result<Vec<&str>, String> {
             parentheses = parentheses
                 .checked_sub(1)
                 .ok_or(format!("line {line}: `)` closes nothing"))?;
-        } else if blocks > 0 && token.is("CASE") {
+        } else if blocks > 0 && token.is("CASE") && !(i > 0 && tokens[i - 1].is("END")) {
             blocks += 1;
         } else if blocks > 0 && token.is("END") {
-            blocks -= 1;
-        } else if token.is("BEGIN") && opens_block(statement, tokens.get(i + 1), engine) {
+            let ends_other = ["IF", "LOOP", "WHILE", "REPEAT"];
+            let other = tokens
+                .get(i + 1)
+                .is_some_and(|t| ends_other.iter().any(|word| t.is(word)));
+            if !other {
+                blocks -= 1;
+            }
+        } else if token.is("BEGIN")
+            && (engine == Engine::Mysql && blocks > 0 || opens_block(statement, tokens.get(i + 1), engine))
+        {
             blocks += 1;
         }
     }
@@ -199,6 +223,11 @@ fn opens_block(statement: &[Token<'_>], next: Option<&Token<'_>>, engine: Engine
         Engine::Postgres => creates && next.is_some_and(|t| t.is("ATOMIC")),
         Engine::Cassandra => false,
         Engine::Sqlite => creates && statement.iter().skip(1).take(3).any(|t| t.is("TRIGGER")),
+        Engine::Mysql => {
+            let bodies = ["TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"];
+            let head = statement.iter().take(12);
+            creates && head.skip(1).any(|t| bodies.iter().any(|word| t.is(word)))
+        }
     }
 }
 
@@ -269,6 +298,21 @@ mod tests {
         let text = format!("{trigger}; CREATE TABLE [a;b](i); CREATE TABLE `c;d`(begin);");
         let expected = [trigger, "CREATE TABLE [a;b](i)", "CREATE TABLE `c;d`(begin)"];
         assert_eq!(split(&text, Engine::Sqlite).unwrap(), expected);
+    }
+
+    #[test]
+    fn mysql() {
+        let procedure = "CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT CASE 1 WHEN 1 THEN 2 END; END IF; \
+                         BEGIN SELECT 1; END; CASE 1 WHEN 1 THEN SELECT 1; END CASE; END";
+        let text = format!(
+            "-- a; b\n# c; d\nINSERT INTO a VALUES ('it\\'s; \"', \"x;'\\\"\"); {procedure};\nCREATE TABLE `c;d`(i int DEFAULT 1--1);"
+        );
+        let expected = [
+            "INSERT INTO a VALUES ('it\\'s; \"', \"x;'\\\"\")",
+            procedure,
+            "CREATE TABLE `c;d`(i int DEFAULT 1--1)",
+        ];
+        assert_eq!(split(&text, Engine::Mysql).unwrap(), expected);
     }
 
     #[test]

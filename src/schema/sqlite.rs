@@ -4,15 +4,11 @@ use std::collections::BTreeSet;
 
 use super::layout::Layout;
 use super::plan::{Pending, State};
+use super::record::{Record, tables, text};
 use super::{Plan, SchemaError};
-use crate::database::Database;
+use crate::database::{Database, Engine};
 use crate::event::{Segment, SegmentState};
 use crate::job::{Changing, Job, Output, Probe, Reading};
-
-/// Text as SQL.
-fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
 
 fn shell(value: &str) -> String {
     // A path with a NUL cannot come out of YAML.
@@ -103,42 +99,6 @@ fn unhex(digits: &str) -> Option<String> {
     String::from_utf8(bytes?).ok()
 }
 
-/// The tables as Temporal's SQLite plugin makes them.
-const TABLES: &str = "CREATE TABLE IF NOT EXISTS schema_version(version_partition INT not null, \
-db_name VARCHAR(255) not null, creation_time DATETIME(6), curr_version VARCHAR(64), \
-min_compatible_version VARCHAR(64), PRIMARY KEY (version_partition, db_name));
-CREATE TABLE IF NOT EXISTS schema_update_history(version_partition INT not null, year int not null, \
-month int not null, update_time DATETIME(6) not null, description VARCHAR(255), manifest_md5 VARCHAR(64), \
-new_version VARCHAR(64), old_version VARCHAR(64), PRIMARY KEY (version_partition, year, month, update_time));
-";
-
-struct Record<'a> {
-    db_name: &'a str,
-    old: &'a str,
-    new: &'a str,
-    min: &'a str,
-    md5: &'a str,
-    description: &'a str,
-}
-
-fn record(record: &Record<'_>) -> String {
-    // As that plugin's driver writes a time.
-    let now = "strftime('%Y-%m-%d %H:%M:%f', 'now') || ' +0000 UTC'";
-    format!(
-        "REPLACE INTO schema_version(version_partition, db_name, creation_time, curr_version, min_compatible_version)
-  VALUES (0, {name}, {now}, {new}, {min});
-INSERT INTO schema_update_history(version_partition, year, month, update_time, old_version, new_version, manifest_md5, description)
-  VALUES (0, CAST(strftime('%Y', 'now') AS INT), CAST(strftime('%m', 'now') AS INT), {now}, {old}, {new}, {md5}, {description});
-",
-        name = text(record.db_name),
-        new = text(record.new),
-        min = text(record.min),
-        old = text(record.old),
-        md5 = text(record.md5),
-        description = text(record.description),
-    )
-}
-
 /// One transaction; it begins only where the version is what the plan says.
 fn script(database: &Database, sql: &str, db_name: &str, expected: Option<&str>) -> String {
     let mut end = String::from("REFIT_SQL");
@@ -151,8 +111,8 @@ fn script(database: &Database, sql: &str, db_name: &str, expected: Option<&str>)
             "CREATE TEMP TABLE refit_expects(ok INT CONSTRAINT \"the version is not {version} any more\" CHECK(ok));
 INSERT INTO refit_expects SELECT coalesce((SELECT curr_version FROM schema_version WHERE version_partition=0 AND db_name={name}), '')={version_text};
 ",
-            name = text(db_name),
-            version_text = text(version),
+            name = text(db_name, Engine::Sqlite),
+            version_text = text(version, Engine::Sqlite),
         ),
     };
     format!(
@@ -176,15 +136,7 @@ pub(super) async fn apply(
     let state = read(database, host.reading()).await?;
     let plan = Plan::compute(database, layout, &state, to)?;
     if plan.setup {
-        let initial = Record {
-            db_name: &plan.db_name,
-            old: "0",
-            new: "0.0",
-            min: "0.0",
-            md5: "",
-            description: "initial version",
-        };
-        let sql = format!("{TABLES}{}", record(&initial));
+        let sql = tables(Engine::Sqlite) + &Record::initial(&plan.db_name).sql(Engine::Sqlite);
         let segment = Segment {
             name: "0.0/1".into(),
             digest: String::new(),
@@ -218,14 +170,7 @@ pub(super) async fn apply(
 fn body(plan: &Plan, pending: &Pending) -> String {
     let statements = pending.parts.iter().flat_map(|part| &part.statements);
     let mut sql: String = statements.map(|statement| format!("{};\n", statement.text)).collect();
-    sql += &record(&Record {
-        db_name: &plan.db_name,
-        old: pending.before.as_str(),
-        new: pending.version.as_str(),
-        min: &pending.min_compatible,
-        md5: &pending.md5,
-        description: &pending.description,
-    });
+    sql += &pending.record(&plan.db_name).sql(Engine::Sqlite);
     sql
 }
 

@@ -1,5 +1,7 @@
 //! What a statement is: may it stand in a transaction, what does it touch, how is its effect looked up.
 
+use super::effects::effects;
+use super::image::Effect;
 use super::split::{Token, TokenKind, tokens};
 use crate::database::Engine;
 
@@ -14,6 +16,12 @@ pub(crate) struct Statement {
     pub(super) creates: Option<String>,
     pub(super) drops: Vec<String>,
     pub(super) touches: Option<String>,
+    /// MySQL: what it does to the catalogue, nothing for rows that cannot be found again. None: not known.
+    pub(super) effects: Option<Vec<Effect>>,
+    /// Doing it twice does no harm and brings no error.
+    pub(super) repeatable: bool,
+    /// MySQL: why MariaDB and early MySQL 8.0 cannot take it.
+    pub(super) modern: Option<&'static str>,
 }
 
 /// Where a statement may run.
@@ -35,7 +43,12 @@ pub(super) enum Look {
     Index(String),
     /// No index of this name.
     NoIndex(String),
+    /// The statement's effects.
+    Effects,
 }
+
+const COPIES: &str = "copies the table, and nobody writes it meanwhile";
+const EXPRESSION_INDEX: &str = "nobody writes the table while it builds";
 
 /// The first words that Temporal's own tool lets through.
 pub(super) const PREFIXES: [&str; 5] = ["CREATE", "ALTER", "INSERT", "DROP", "DO"];
@@ -52,6 +65,9 @@ impl Statement {
             creates: None,
             drops: Vec::new(),
             touches: None,
+            effects: None,
+            repeatable: false,
+            modern: None,
         };
         if !tokens.first().is_some_and(|first| PREFIXES.contains(&first.text)) {
             let first: String = text.chars().take(40).collect();
@@ -69,12 +85,61 @@ impl Statement {
         } else if words.take("INSERT") && words.take("INTO") {
             statement.touches = words.name();
         }
+        if engine == Engine::Mysql {
+            statement.mysql(&tokens);
+        }
         Ok(statement)
     }
 
+    /// Each DDL statement commits by itself.
+    fn mysql(&mut self, tokens: &[Token<'_>]) {
+        let known = effects(&self.text, tokens);
+        let rows = tokens.first().is_some_and(|t| t.is("INSERT") || t.is("DO"));
+        self.place = match (rows, &known) {
+            (true, _) => Place::Transaction,
+            (false, Some(_)) => Place::Alone(Look::Effects),
+            (false, None) => {
+                self.blind();
+                Place::Blind
+            }
+        };
+        match known {
+            Some((effects, repeatable)) => {
+                self.effects = Some(effects);
+                self.repeatable = repeatable;
+            }
+            None if rows => self.effects = Some(Vec::new()),
+            None => {}
+        }
+        let signs = |a: &Token<'_>, b: &Token<'_>, text: &str| {
+            a.start + 1 == b.start && text == format!("{}{}", a.text, b.text)
+        };
+        let words = Words(tokens);
+        self.modern = if tokens.windows(2).any(|two| signs(&two[0], &two[1], "->")) {
+            Some("JSON paths by `->`")
+        } else if words.has(&["ARRAY", ")"]) {
+            Some("an index on the values of a JSON array")
+        } else if words.has(&["INDEX"]) && self.caution == Some(EXPRESSION_INDEX) {
+            Some("an index on an expression")
+        } else {
+            None
+        };
+    }
+
     fn create(&mut self, mut words: Words<'_>, engine: Engine) {
-        let unlogged = ["UNLOGGED", "TEMP", "TEMPORARY", "GLOBAL", "LOCAL", "VIRTUAL", "UNIQUE"];
-        while unlogged.iter().any(|word| words.take(word)) {}
+        let fulltext = words.at("FULLTEXT");
+        let before = [
+            "UNLOGGED",
+            "TEMP",
+            "TEMPORARY",
+            "GLOBAL",
+            "LOCAL",
+            "VIRTUAL",
+            "UNIQUE",
+            "FULLTEXT",
+            "SPATIAL",
+        ];
+        while before.iter().any(|word| words.take(word)) {}
         if words.take("TABLE") {
             words.if_exists();
             self.creates = words.name();
@@ -89,6 +154,15 @@ impl Statement {
             words.take("ONLY");
             self.touches = words.name();
             match (concurrently, name) {
+                (false, _) if engine == Engine::Mysql => {
+                    let expression = words.has(&["(", "("]) || words.has(&[",", "("]);
+                    self.caution = Some(match (words.has(&["ARRAY", ")"]), expression) {
+                        (true, _) => COPIES,
+                        (false, true) => EXPRESSION_INDEX,
+                        (false, false) if fulltext => "rebuilds the table, and nobody writes it meanwhile",
+                        (false, false) => "builds beside readers and writers; needs the table for itself at its end",
+                    });
+                }
                 (false, _) => self.caution = Some("blocks writes to the table while it builds"),
                 (true, Some(name)) => {
                     self.place = Place::Alone(Look::Index(name));
@@ -120,6 +194,7 @@ impl Statement {
             match (concurrently, words.name()) {
                 (true, Some(name)) => self.place = Place::Alone(Look::NoIndex(name)),
                 (true, None) => self.blind(),
+                (false, _) if engine == Engine::Mysql && words.take("ON") => self.touches = words.name(),
                 (false, _) => {}
             }
         } else if ["DATABASE", "TABLESPACE", "SUBSCRIPTION"]
@@ -140,6 +215,19 @@ impl Statement {
             words.take("ONLY");
             self.touches = words.name();
             if engine == Engine::Sqlite {
+                return;
+            }
+            if engine == Engine::Mysql {
+                let forms = ["MODIFY", "CHANGE", "STORED", "CONVERT", "ENGINE"];
+                self.caution = Some(if forms.iter().any(|word| words.has(&[word])) {
+                    COPIES
+                } else if words.has(&["AS", "("]) {
+                    "copies the table where it has indexes on expressions, and nobody writes it meanwhile"
+                } else if words.has(&["ADD"]) || words.has(&["DROP"]) {
+                    "changes the catalogue only, or rebuilds the table where the server cannot"
+                } else {
+                    "locks the table for a moment"
+                });
                 return;
             }
             if words.has(&["DETACH"]) && words.has(&["CONCURRENTLY"]) {
@@ -164,14 +252,14 @@ impl Statement {
     }
 }
 
-struct Words<'a>(&'a [Token<'a>]);
+pub(super) struct Words<'a>(pub(super) &'a [Token<'a>]);
 
 impl Words<'_> {
-    fn at(&self, word: &str) -> bool {
+    pub(super) fn at(&self, word: &str) -> bool {
         self.0.first().is_some_and(|token| token.is(word))
     }
 
-    fn take(&mut self, word: &str) -> bool {
+    pub(super) fn take(&mut self, word: &str) -> bool {
         let found = self.at(word);
         if found {
             self.0 = &self.0[1..];
@@ -180,7 +268,7 @@ impl Words<'_> {
     }
 
     /// Passes over `IF EXISTS` and `IF NOT EXISTS`.
-    fn if_exists(&mut self) {
+    pub(super) fn if_exists(&mut self) {
         if self.take("IF") {
             self.take("NOT");
             self.take("EXISTS");
@@ -188,7 +276,7 @@ impl Words<'_> {
     }
 
     /// A name, the last part of a qualified one, as the catalogue spells it.
-    fn name(&mut self) -> Option<String> {
+    pub(super) fn name(&mut self) -> Option<String> {
         let (first, mut rest) = self.0.split_first()?;
         let mut last = match first.kind {
             TokenKind::Word | TokenKind::Name => first,
@@ -203,6 +291,10 @@ impl Words<'_> {
         }
         self.0 = rest;
         Some(match last.kind {
+            // MySQL, whose quotes these are, takes the names of columns and indexes in any case.
+            TokenKind::Name if last.text.starts_with('`') => {
+                last.text[1..last.text.len() - 1].replace("``", "`").to_lowercase()
+            }
             TokenKind::Name => {
                 let inner = &last.text[1..last.text.len() - 1];
                 inner.replace("\"\"", "\"")
@@ -212,7 +304,7 @@ impl Words<'_> {
     }
 
     /// These words in a row, anywhere.
-    fn has(&self, row: &[&str]) -> bool {
+    pub(super) fn has(&self, row: &[&str]) -> bool {
         self.0
             .windows(row.len())
             .any(|window| window.iter().zip(row).all(|(token, word)| token.is(word)))

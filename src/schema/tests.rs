@@ -15,7 +15,7 @@ use crate::event::{Segment, SegmentState};
 use crate::id::HostName;
 use crate::job::{BoxFuture, Changing, Done, Failure, Job, Output, Probe, Reading, Tunnel};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/temporal-schema");
+pub(super) const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/temporal-schema");
 
 fn chain(store: &str) -> PathBuf {
     Path::new(FIXTURES).join("postgresql/v12").join(store).join("versioned")
@@ -25,36 +25,36 @@ fn expected(store: &str) -> String {
     std::fs::read_to_string(Path::new(FIXTURES).join("expected").join(format!("{store}.txt"))).unwrap()
 }
 
-/// Asked before a segment is recorded (false), and after.
-type Crash = dyn Fn(&Segment, bool) + Send + Sync;
+/// Asked before a segment is recorded (false), and after; what it fails with ends the attempt there.
+pub(super) type Crash = dyn Fn(&Segment, bool) -> Result<(), Failure> + Send + Sync;
 
 /// This machine as the host, and a list as the journal.
-struct Host {
-    tag: String,
-    segments: Mutex<Vec<Segment>>,
-    shown: Mutex<Vec<String>>,
-    jobs: Mutex<IndexMap<String, Output>>,
-    crash: Box<Crash>,
-    cancelled: tokio::sync::Semaphore,
+pub(super) struct Host {
+    pub(super) tag: String,
+    pub(super) segments: Mutex<Vec<Segment>>,
+    pub(super) shown: Mutex<Vec<String>>,
+    pub(super) jobs: Mutex<IndexMap<String, Output>>,
+    pub(super) crash: Box<Crash>,
+    pub(super) cancelled: tokio::sync::Semaphore,
 }
 
 impl Host {
-    fn new(tag: &str) -> Host {
+    pub(super) fn new(tag: &str) -> Host {
         Host {
             tag: tag.into(),
             segments: Mutex::default(),
             shown: Mutex::default(),
             jobs: Mutex::default(),
-            crash: Box::new(|_, _| {}),
+            crash: Box::new(|_, _| Ok(())),
             cancelled: tokio::sync::Semaphore::new(0),
         }
     }
 
-    fn shown(&self, words: &str) -> bool {
+    pub(super) fn shown(&self, words: &str) -> bool {
         self.shown.lock().unwrap().iter().any(|line| line.contains(words))
     }
 
-    async fn until(&self, words: &str) {
+    pub(super) async fn until(&self, words: &str) {
         for _ in 0..600 {
             if self.shown(words) {
                 return;
@@ -115,10 +115,9 @@ impl Changing for Host {
     }
     fn record<'a>(&'a self, segment: Segment) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            (self.crash)(&segment, false);
+            (self.crash)(&segment, false)?;
             self.segments.lock().unwrap().push(segment.clone());
-            (self.crash)(&segment, true);
-            Ok(())
+            (self.crash)(&segment, true)
         })
     }
     fn segments(&self) -> Vec<Segment> {
@@ -132,7 +131,7 @@ impl Changing for Host {
     }
 }
 
-fn fails(outcome: Result<Done, Failure>) -> Failure {
+pub(super) fn fails(outcome: Result<Done, Failure>) -> Failure {
     match outcome {
         Ok(done) => panic!("went through: {done:?}"),
         Err(failure) => failure,
@@ -221,7 +220,7 @@ fn tagged(lab: &Lab, name: &str) -> String {
     "some".into()
 }
 
-fn pretty(got: &str, expected: &str) {
+pub(super) fn pretty(got: &str, expected: &str) {
     if got != expected {
         let diff = similar::TextDiff::from_lines(expected, got);
         panic!("{}", diff.unified_diff().header("expected", "got"));
@@ -426,6 +425,7 @@ async fn child_that_applies() {
             append(&kills, place);
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap();
         }
+        Ok(())
     });
     apply(&database, Path::new(&field("dir")), Some(&field("to")), &host)
         .await
@@ -743,10 +743,7 @@ async fn a_running_statement_can_be_left_or_cancelled() {
     let host = Host::new("run.unit.1");
     let stop = async {
         host.until("behind pid").await;
-        assert_eq!(
-            postgres::cancel(&database, "run.unit.1", host.reading()).await.unwrap(),
-            1
-        );
+        assert_eq!(cancel(&database, "run.unit.1", host.reading()).await.unwrap(), 1);
     };
     let (failure, ()) = tokio::join!(apply(&database, &dir, Some("1.14"), &host), stop);
     let failure = fails(failure);
@@ -905,6 +902,7 @@ async fn sqlite_goes_version_by_version() {
                 if recorded && segment.state == SegmentState::Intent {
                     ask(&path, "UPDATE schema_version SET curr_version='0.25'");
                 }
+                Ok(())
             }
         }),
         ..Host::new("run.unit.5")

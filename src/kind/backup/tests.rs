@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::KIND;
 use crate::database::lab::{Lab, PASSWORD};
+use crate::database::mysql_lab::{self, MysqlLab};
 use crate::database::{Database, Engine, Tls, Verify};
 use crate::kind::trial::{Host, Place, diff};
 use crate::kind::{Done, Failure};
@@ -468,4 +469,191 @@ fn a_snapshot_is_looked_up_in_every_shell() {
             assert!(site.fails(given).contains("Keyspace nothing does not exist"));
         }
     }
+}
+
+/// Temporal's tables with a row in each: its visibility store is what another client's dump cannot bring back.
+fn temporal_with_rows(lab: &MysqlLab, name: &str) -> Vec<String> {
+    lab.create(name);
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/temporal-schema/expected");
+    for store in ["temporal", "visibility"] {
+        let text = std::fs::read_to_string(fixtures.join(format!("mysql-{store}.txt"))).unwrap();
+        // Up to the version tables, which are shown in another way.
+        let dump: String = text
+            .lines()
+            .take_while(|line| !line.starts_with("schema_version"))
+            .filter(|line| !line.starts_with("INSERT"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), dump).unwrap();
+        let status = lab.client("mysql").arg(name).stdin(file.reopen().unwrap()).status();
+        assert!(status.unwrap().success());
+    }
+    let tables = lab.sql(name, "SHOW TABLES");
+    let tables: Vec<String> = tables.lines().map(str::to_owned).collect();
+    assert!(tables.len() > 35, "{tables:?}");
+    for table in &tables {
+        let columns = lab.sql(
+            name,
+            &format!(
+                "SELECT CONCAT(COLUMN_NAME, ' ', DATA_TYPE) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA=DATABASE()
+                 AND TABLE_NAME='{table}' AND EXTRA NOT LIKE '%GENERATED%' AND EXTRA<>'auto_increment'
+                 AND NOT (COLUMN_NAME='id' AND DATA_TYPE='int')"
+            ),
+        );
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (column, kind) in columns.lines().filter_map(|line| line.split_once(' ')) {
+            names.push(format!("`{column}`"));
+            values.push(match kind {
+                "json" => r#"'{"TemporalChangeVersion":["a","b"],"Keyword01":"ü","Int01":7}'"#,
+                "datetime" | "timestamp" => "'2026-01-02 03:04:05'",
+                "binary" | "varbinary" | "blob" | "mediumblob" => "x'00ff275c0a'",
+                "char" | "varchar" | "text" => "'it''s \\\\ ü'",
+                _ => "1",
+            });
+        }
+        lab.sql(
+            name,
+            &format!(
+                "INSERT INTO {table} ({}) VALUES ({})",
+                names.join(","),
+                values.join(",")
+            ),
+        );
+    }
+    tables
+}
+
+#[test]
+fn mysql_is_dumped_over_tls_and_restored_with_a_row_in_every_table() {
+    let Some(lab) = MysqlLab::start() else { return };
+    let Some(mariadb) = MysqlLab::mariadb() else { return };
+    let tables = temporal_with_rows(&lab, "backed");
+    lab.sql("backed", "CREATE PROCEDURE routine() SELECT 1");
+    lab.sql(
+        "mysql",
+        &format!("CREATE USER backup IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO backup"),
+    );
+    let database = Database {
+        name: "backed".into(),
+        user: "backup".into(),
+        password: Some(crate::secret::Secret::new(PASSWORD)),
+        ..lab.over_tls(&lab.create("restored"))
+    };
+    let program = format!("{}/mysqldump", lab.fact("BIN"));
+    let mut site = Site::new(Some(database.clone()));
+    let given = json!({"database": "main", "to": site.to(), "program": program});
+    let script = site.place.shell(&KIND, &given).apply(&site.host.facts).unwrap().script;
+    assert!(!script.contains(PASSWORD), "{script}");
+    let done = site.backup(given.clone()).unwrap();
+    let name = format!("main-{JOB}.sql");
+    whole(&site, &done, &name);
+    clean(&site, &[&name]);
+
+    let copy = std::fs::File::open(site.host.at("copies").join(&name)).unwrap();
+    assert!(
+        lab.client("mysql")
+            .arg("restored")
+            .stdin(copy)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let sums = |database: &str| -> Vec<String> {
+        let sum = |table| lab.sql(database, &format!("CHECKSUM TABLE {table}"));
+        tables
+            .iter()
+            .map(|table| sum(table).split('\t').nth(1).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(sums("restored"), sums("backed"));
+    for table in &tables {
+        assert_eq!(
+            lab.sql("restored", &format!("SELECT COUNT(*) FROM {table}")),
+            "1",
+            "{table}"
+        );
+    }
+    assert_eq!(
+        lab.sql("restored", "SELECT Keyword01, Int01 FROM custom_search_attributes"),
+        "ü\t7"
+    );
+    lab.sql("restored", "CALL routine()");
+
+    // A dump that stops in its middle and says nothing, and one that leaves a table out.
+    for (folder, change) in [
+        ("short", "| head -n 40"),
+        ("less", "| sed 's/^CREATE TABLE `shards`/CREATE TABLE /'"),
+    ] {
+        let text = format!(
+            "#!/bin/sh\ncase $* in *--routines*) {program} \"$@\" {change} ;; *) exec {program} \"$@\" ;; esac\n"
+        );
+        site.host.write(&format!("{folder}/mysqldump"), &text, 0o755);
+        let text = format!("#!/bin/sh\nexec {}/mysql \"$@\"\n", lab.fact("BIN"));
+        site.host.write(&format!("{folder}/mysql"), &text, 0o755);
+    }
+    let at = site.host.text("");
+    let mut broken = |change: &dyn Fn(&mut Database), program: &str, words: &str| {
+        let mut other = database.clone();
+        change(&mut other);
+        site.place.databases.insert("main".into(), Arc::new(other));
+        let given = json!({"database": "main", "to": site.to(), "program": program});
+        let text = site.fails(given);
+        assert!(text.contains(words) && !text.contains("canary"), "{words}: {text}");
+        clean(&site, &[&name]);
+    };
+    broken(
+        &|d| d.password = Some(crate::secret::Secret::new("canary-1")),
+        &program,
+        "Access denied",
+    );
+    broken(
+        &|d| d.tls.ca = Some(lab.tls("client.pem")),
+        &program,
+        "certificate verify failed",
+    );
+    broken(&|d| d.name = "no-where".into(), &program, "Unknown database 'no-where'");
+    let foreign = format!("{}/mysqldump", mariadb.fact("BIN"));
+    broken(&|_| {}, &foreign, "is MariaDB's");
+    broken(&|_| {}, &foreign, "mysql-client-core-8.0");
+    broken(
+        &|d| {
+            d.host = mariadb.fact("SOCKET");
+            d.user = "root".into();
+            d.password = None;
+            d.name = "mysql".into();
+            d.tls = mariadb.create("unused").tls;
+        },
+        &program,
+        "the database is MariaDB",
+    );
+    for (folder, words) in [("short", "the copy has no end"), ("less", "does not have every table")] {
+        broken(&|_| {}, &format!("{at}/{folder}/mysqldump"), words);
+    }
+
+    let by_certificate = Database {
+        user: "certonly".into(),
+        password: Some(crate::secret::Secret::new(mysql_lab::PASSWORD)),
+        tls: Tls {
+            cert: Some(lab.tls("client.pem")),
+            key: Some(lab.tls("client.key")),
+            ..database.tls.clone()
+        },
+        ..database.clone()
+    };
+    site.place.databases.insert("main".into(), Arc::new(by_certificate));
+    site.backup(given).unwrap();
+    clean(&site, &[&name]);
+
+    let stored = Database {
+        name: "store".into(),
+        ..mariadb.create("store")
+    };
+    mariadb.sql("store", "CREATE TABLE a(i INT); INSERT INTO a VALUES (7)");
+    site.place.databases.insert("main".into(), Arc::new(stored));
+    let to = site.host.text("others");
+    site.backup(json!({"database": "main", "to": to, "program": foreign}))
+        .unwrap();
+    let text = std::fs::read_to_string(site.host.at("others").join(&name)).unwrap();
+    assert!(text.contains("INSERT INTO `a` VALUES"), "{text}");
 }

@@ -149,6 +149,7 @@ fn short(result: &serde_json::Map<String, Value>, hops: Option<usize>) -> String
 fn plugin(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "postgres12",
+        Engine::Mysql => "mysql8",
         Engine::Sqlite => "sqlite",
         Engine::Cassandra => "cassandra",
     }

@@ -40,6 +40,10 @@ pub(super) async fn heartbeats(
             "SELECT DISTINCT role::text, rpc_address FROM cluster_membership \
              WHERE last_heartbeat > (now() AT TIME ZONE 'utc') - interval '{FRESH} s'"
         ),
+        Engine::Mysql => format!(
+            "SELECT DISTINCT CAST(role AS CHAR), CAST(rpc_address AS CHAR) FROM cluster_membership \
+             WHERE last_heartbeat > UTC_TIMESTAMP() - INTERVAL {FRESH} SECOND"
+        ),
         Engine::Sqlite | Engine::Cassandra => return None,
     };
     Some(rows(database, host, &sql).await.map(|rows| {

@@ -1,7 +1,10 @@
 //! What a SQL database itself says, asked by the controller: the tool is not believed.
 
 use super::super::plan::State;
-use super::super::{SchemaError, Version, postgres};
+use super::super::executor;
+use super::super::mysql::Mysql;
+use super::super::postgres::{Postgres, invalid_indexes};
+use super::super::{SchemaError, Version, apply};
 use crate::database::{Database, Engine, Session};
 use crate::job::{Changing, Reading};
 
@@ -9,7 +12,7 @@ use crate::job::{Changing, Reading};
 pub(super) async fn version(database: &Database, host: &dyn Reading) -> Result<Version, SchemaError> {
     let mut session = Session::open(&database.reached(host).await?, "refit: status").await?;
     session.refuse_unfit().await?;
-    let state = postgres::read(&mut session, database).await;
+    let state = apply::read(&mut session, database).await;
     session.close().await;
     of(database, &state?)
 }
@@ -32,20 +35,30 @@ impl Held {
         if database.engine == Engine::Cassandra {
             return Ok(None);
         }
-        let lock = postgres::hold(database, host).await?;
+        let lock = match database.engine {
+            Engine::Mysql => executor::hold::<Mysql>(database, host).await?,
+            _ => executor::hold::<Postgres>(database, host).await?,
+        };
         Ok(Some(Held { lock }))
     }
 
     /// The version, once no session of this step is at work any more: a statement goes on in the server when the tool
     /// is killed.
     pub(super) async fn version(&self, database: &Database, host: &dyn Changing) -> Result<Version, SchemaError> {
-        of(database, &postgres::settled(database, host).await?)
+        let state = match database.engine {
+            Engine::Mysql => executor::settled::<Mysql>(database, host).await?,
+            _ => executor::settled::<Postgres>(database, host).await?,
+        };
+        of(database, &state)
     }
 
     /// What makes a version that is recorded unfit for use.
     pub(super) async fn doubts(&self, database: &Database, host: &dyn Reading) -> Result<Option<String>, SchemaError> {
+        if database.engine != Engine::Postgres {
+            return Ok(None);
+        }
         let mut session = Session::open(&database.reached(host).await?, "refit: verify").await?;
-        let invalid = postgres::invalid_indexes(&mut session).await;
+        let invalid = invalid_indexes(&mut session).await;
         session.close().await;
         let invalid = invalid?;
         Ok((!invalid.is_empty()).then(|| {

@@ -44,6 +44,7 @@ impl Plugin {
     fn of(database: &Database) -> Result<Plugin, String> {
         match database.engine {
             Engine::Postgres => Ok(Plugin::Postgres),
+            Engine::Mysql => Ok(Plugin::Mysql),
             Engine::Cassandra => Ok(Plugin::Cassandra),
             Engine::Sqlite => Err("Temporal's tools do not update SQLite; leave `tool` out".into()),
         }
