@@ -97,7 +97,9 @@ fn a_schema_on_mysql_is_backed_up_updated_killed_and_resumed() {
     let refit = |args: &[&str], kill: Option<usize>| -> Ended {
         let inventory = fleet.inventory();
         let mut all = args.to_vec();
-        all.extend(["-i", &inventory]);
+        if args != ["resume"] {
+            all.extend(["-i", &inventory]);
+        }
         let mut command = fleet.command(&all);
         command.env("APP_PASSWORD", mysql.fact("PASSWORD"));
         if let Some(n) = kill {

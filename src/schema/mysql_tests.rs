@@ -726,7 +726,7 @@ async fn what_upstreams_killed_tool_left_is_finished() {
     let lab = MysqlLab::start().unwrap();
     for (store, points) in [
         ("temporal", &[1, 2, 4, 9, 26, 29, 33, 50, 55, 60, 65, 68][..]),
-        ("visibility", &[1, 3, 8, 9, 12, 20, 40, 60, 72, 80, 88, 95, 110, 125]),
+        ("visibility", &[1, 3, 8, 9, 12, 20, 40, 60, 72, 80, 88, 95, 110, 117]),
     ] {
         let mut half_way = 0;
         for point in points {
