@@ -206,7 +206,7 @@ async fn carry_out(
             state
         }
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
-        Engine::Cassandra => return Err(tool_only(database).into()),
+        Engine::Cassandra => return Err(tool_only(database)),
     };
     let target = Plan::compute(database, &layout, &reached, to)?;
     if !target.done() {
