@@ -13,6 +13,7 @@ mod lock;
 mod resume;
 mod rollback;
 mod take_back;
+mod tool;
 mod tunnel;
 mod undo;
 mod unknown;

@@ -122,7 +122,10 @@ fn with_an_inventory_too() {
             }
             let said = fine_with(&lint, &environment);
             let hosts = if name == "backup" { 1 } else { servers + 1 };
-            assert!(name == "preflight" || name == "rollback" || said.contains(&format!("{hosts} hosts")), "{said}");
+            assert!(
+                name == "preflight" || name == "rollback" || said.contains(&format!("{hosts} hosts")),
+                "{said}"
+            );
         }
     }
 }

@@ -18,10 +18,11 @@ pub(crate) struct Database {
     pub(crate) label: String,
     pub(crate) engine: Engine,
     /// PostgreSQL: where it listens; also the name that TLS verifies. A path is the folder of a unix socket.
+    /// Cassandra: one or more nodes, with commas between them.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// The database's own name, which is also the `db_name` of `schema_version`. SQLite: may be empty, and then the
-    /// file's name without its extension stands for it.
+    /// file's name without its extension stands for it. Cassandra: the keyspace.
     pub(crate) name: String,
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
@@ -38,6 +39,8 @@ pub(crate) struct Database {
 pub(crate) enum Engine {
     Postgres,
     Sqlite,
+    /// Reached by the programs of a host only: Temporal's own tool and `nodetool`.
+    Cassandra,
 }
 
 impl Engine {
@@ -45,6 +48,7 @@ impl Engine {
         match self {
             Engine::Postgres => "postgres",
             Engine::Sqlite => "sqlite",
+            Engine::Cassandra => "cassandra",
         }
     }
 }
@@ -81,7 +85,7 @@ impl Database {
         match self.engine {
             Engine::Sqlite => self.path.clone(),
             Engine::Postgres if self.host.starts_with('/') => self.host.clone(),
-            Engine::Postgres => match &self.via {
+            Engine::Postgres | Engine::Cassandra => match &self.via {
                 Some(via) => format!("{}:{} via {via}", self.host, self.port),
                 None => format!("{}:{}", self.host, self.port),
             },
@@ -115,18 +119,19 @@ impl Entry<'_> {
         let engine = match self.text("engine").as_deref() {
             Some("postgres" | "postgresql") => Engine::Postgres,
             Some("sqlite") => Engine::Sqlite,
-            Some(word @ ("mysql" | "mariadb" | "cassandra")) => {
+            Some("cassandra") => Engine::Cassandra,
+            Some(word @ ("mysql" | "mariadb")) => {
                 let message = format!("engine `{word}` is known, not built yet");
                 self.wrong(&self.key("engine"), message);
                 return None;
             }
             Some(word) => {
                 let error = Diagnostic::error(&self.key("engine"), format!("unknown engine `{word}`"));
-                self.found.push(error.help("postgres or sqlite"));
+                self.found.push(error.help("postgres, cassandra or sqlite"));
                 return None;
             }
             None => {
-                self.missing("engine", "postgres or sqlite");
+                self.missing("engine", "postgres, cassandra or sqlite");
                 return None;
             }
         };
@@ -145,6 +150,7 @@ impl Entry<'_> {
         };
         let foreign: &[&str] = match engine {
             Engine::Postgres => &["path"],
+            Engine::Cassandra => &["path", "via"],
             Engine::Sqlite => &["host", "port", "user", "password", "tls", "via"],
         };
         for key in foreign.iter().filter(|key| map.contains_key(**key)) {
@@ -163,7 +169,7 @@ impl Entry<'_> {
             }
             Engine::Postgres => {
                 database.host = self.required("host", "where it listens");
-                database.port = self.port();
+                database.port = self.port(5432);
                 database.user = self.required("user", "the account that logs in");
                 if database.name.is_empty() {
                     self.missing("name", "the database's own name");
@@ -171,6 +177,17 @@ impl Entry<'_> {
                 database.password = self.password(password);
                 database.tls = self.tls(folder, database.host.starts_with('/'));
                 database.via = self.via(database.host.starts_with('/'));
+            }
+            Engine::Cassandra => {
+                database.host = self.nodes();
+                database.port = self.port(9042);
+                // A cluster without authentication knows no accounts.
+                database.user = self.text("user").unwrap_or_default();
+                if database.name.is_empty() {
+                    self.missing("name", "the keyspace");
+                }
+                database.password = self.password(password);
+                database.tls = self.tls(folder, false);
             }
         }
         Some(database)
@@ -229,13 +246,36 @@ impl Entry<'_> {
         }
     }
 
-    fn port(&mut self) -> u16 {
-        let Some(text) = self.text("port") else { return 5432 };
+    /// Cassandra's `host`: a node, or some of them as a list or with commas.
+    fn nodes(&mut self) -> String {
+        let nodes: Vec<String> = match self.value.get("host") {
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().unwrap_or_default().trim().to_owned())
+                .collect(),
+            _ => {
+                let text = self.required("host", "a node, or a list of nodes");
+                if text.is_empty() {
+                    return text;
+                }
+                text.split(',').map(|node| node.trim().to_owned()).collect()
+            }
+        };
+        let plain = |node: &String| !node.is_empty() && !node.contains(|c: char| c == ',' || c.is_whitespace());
+        if nodes.is_empty() || !nodes.iter().all(plain) {
+            let message = format!("`host` of database `{}` must be a node, or a list of nodes", self.label);
+            self.wrong(&self.key("host"), message);
+        }
+        nodes.join(",")
+    }
+
+    fn port(&mut self, usual: u16) -> u16 {
+        let Some(text) = self.text("port") else { return usual };
         match text.parse() {
             Ok(port) if port > 0 => port,
             _ => {
                 self.wrong(&self.key("port"), format!("`{text}` is no port"));
-                5432
+                usual
             }
         }
     }

@@ -209,6 +209,12 @@ fn entries_are_decoded() {
         (database.engine, database.place().as_str()),
         (Engine::Sqlite, "/var/lib/app.db")
     );
+    for host in [json!(["n1", " n2"]), json!("n1, n2")] {
+        let given = json!({"engine": "cassandra", "host": host, "name": "temporal"});
+        let database = decode(&given).unwrap();
+        assert_eq!(database.place(), "n1,n2:9042");
+        assert_eq!((database.user.as_str(), database.tls.verify), ("", Verify::Full));
+    }
 }
 
 #[test]
@@ -251,6 +257,14 @@ fn every_mistake_of_an_entry_is_found_at_once() {
                 "/nowhere/c.pem",
                 "unknown key `keys`",
                 "belong together",
+            ],
+        ),
+        (
+            json!({"engine": "cassandra", "host": ["n1", ""], "path": "/x"}),
+            &[
+                "a node, or a list of nodes",
+                "no `name` (the keyspace)",
+                "`path` does not belong",
             ],
         ),
         (

@@ -13,9 +13,15 @@
 //! looked at first: as much as the SQLite file or the files take now, half of what a PostgreSQL database takes. `to` is made,
 //! for its owner alone, where only its last part is missing. `keep` leaves so many of the newest copies of this name.
 //!
+//! Cassandra is copied by `nodetool snapshot` on each host of the stage, which is one node: links to its files, in its own
+//! data folders. `program` is how nodetool is called, `data` names the node's data folders where nodetool cannot tell them
+//! (before 5.0). Each table of the keyspace must have its files and its `schema.cql` in the snapshot; the list of all files
+//! with their sizes goes to `to`, and is what the result names. `keep` also clears the node's older snapshots of this name.
+//!
 //! The password and the TLS files of the database go to the job alone, and the files are removed at its end.
 //!
-//! The result has `path`, `size` (bytes) and `sha256`.
+//! The result has `path`, `size` (bytes) and `sha256`; of Cassandra the size is that of all files of the snapshot, and the
+//! path and sum are those of their list, whose first lines name the snapshot and its keyspace.
 
 use std::sync::Arc;
 
@@ -32,6 +38,7 @@ use crate::database::{Database, Engine, Verify};
 use crate::yaml::{Diagnostic, Diagnostics, Span};
 
 const FUNCTIONS: &str = include_str!("backup.sh");
+const CASSANDRA: &str = include_str!("backup_cassandra.sh");
 
 pub(super) struct Backup;
 pub(super) static KIND: Backup = Backup;
@@ -49,6 +56,11 @@ const PARAMS: &[Param] = &[
         "program",
         Ty::Text,
         "text that stands before our arguments, where the program is not in PATH",
+    ),
+    Param::new(
+        "data",
+        Ty::TextList,
+        "Cassandra: the node's data folders; default: as nodetool says, else /var/lib/cassandra/data",
     ),
 ];
 
@@ -68,6 +80,12 @@ enum Source {
     Files {
         paths: Vec<HostPath>,
     },
+    Cassandra {
+        /// One word.
+        keyspace: String,
+        /// Words.
+        data: Vec<String>,
+    },
 }
 
 struct Copying {
@@ -86,6 +104,7 @@ impl Copying {
             Source::Postgres { .. } => "dump",
             Source::Sqlite { .. } => "db",
             Source::Files { .. } => "tar.gz",
+            Source::Cassandra { .. } => "files",
         }
     }
 
@@ -94,6 +113,7 @@ impl Copying {
             Source::Postgres { .. } => "pg_dump",
             Source::Sqlite { .. } => "sqlite3",
             Source::Files { .. } => "tar",
+            Source::Cassandra { .. } => "nodetool",
         };
         self.program.as_deref().unwrap_or(usual)
     }
@@ -131,9 +151,19 @@ impl Copying {
                 let words: Vec<String> = paths.iter().map(|path| path.word(facts)).collect();
                 text += &format!("pack() {{ {program} \"$@\"; }}\nfiles {}\n", words.join(" "));
             }
+            Source::Cassandra { keyspace, data } => {
+                text += CASSANDRA;
+                text += &format!(
+                    "nodetool() {{ {program} \"$@\"; }}\nsnapshot {keyspace} {}\n",
+                    data.join(" ")
+                );
+            }
         }
         text += "finish\n";
         if let Some(keep) = self.keep {
+            if let Source::Cassandra { keyspace, .. } = &self.source {
+                text += &format!("clear {keep} {keyspace}\n");
+            }
             text += &format!("keep {keep}\n");
         }
         text
@@ -153,7 +183,7 @@ impl ShellAction for Copying {
     fn check(&self, facts: &Facts) -> Option<Probe> {
         let program = self.program().split_whitespace().next().unwrap_or("sh").to_owned();
         let source = match &self.source {
-            Source::Postgres { .. } => String::new(),
+            Source::Postgres { .. } | Source::Cassandra { .. } => String::new(),
             Source::Sqlite { path } => format!("[ -r {path} ] || echo problem=the database {path} cannot be read\n"),
             Source::Files { paths } => paths
                 .iter()
@@ -255,9 +285,13 @@ fn label(text: &str) -> String {
     text.chars().map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
-fn source(database: &Database, at: &Span) -> Result<Source, Diagnostics> {
+fn source(database: &Database, data: &[String], at: &Span) -> Result<Source, Diagnostics> {
     let quoted = |text: &str| quote(text, at);
     Ok(match database.engine {
+        Engine::Cassandra => Source::Cassandra {
+            keyspace: quoted(&database.name)?,
+            data: data.iter().map(|folder| quoted(folder)).collect::<Result<_, _>>()?,
+        },
         Engine::Sqlite => Source::Sqlite {
             path: quoted(&database.path)?,
         },
@@ -325,9 +359,19 @@ impl Kind for Backup {
 
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics {
         let mut found = one_of(params, "backup", &["database", "paths"]);
-        found.extend(params.refuse_secrets(&["paths", "to", "program"]));
-        if let Err(diagnostic) = schema::database(params, context) {
-            found.push(diagnostic);
+        found.extend(params.refuse_secrets(&["paths", "to", "program", "data"]));
+        match schema::database(params, context) {
+            Err(diagnostic) => found.push(diagnostic),
+            Ok(Some(database)) if database.engine != Engine::Cassandra && params.has("data") => {
+                let message = format!("`data` is Cassandra's, and the database is {}", database.engine.word());
+                found.push(params.error("data", message));
+            }
+            Ok(_) => {}
+        }
+        for folder in params.text_list("data").unwrap_or_default() {
+            if !folder.starts_with('/') {
+                found.push(params.error("data", format!("`{folder}` must be absolute: it is on the host")));
+            }
         }
         for path in params.text_list("paths").unwrap_or_default() {
             if !path.starts_with('/') && !path.starts_with("~/") {
@@ -364,7 +408,11 @@ impl Kind for Backup {
                         .error("database", "the database's settings are not known yet")
                         .into());
                 };
-                (source(&database, params.span("database"))?, label(&database.label))
+                let data = params.text_list("data").unwrap_or_default();
+                (
+                    source(&database, &data, params.span("database"))?,
+                    label(&database.label),
+                )
             }
         };
         Ok(Action::Shell(Box::new(Copying {

@@ -1,4 +1,4 @@
-partial='' secrets=''
+partial='' secrets='' total=''
 trap 'status=$?; [ -z "$partial" ] || rm -f -- "$partial"; [ -z "$secrets" ] || rm -rf -- "$secrets"; sent; exit $status' 0
 trap 'exit 129' 1
 trap 'exit 130' 2
@@ -85,7 +85,7 @@ finish() {
   [ -s "$partial" ] || die "the copy is empty and was removed"
   sum "$partial"
   [ -n "$sum" ] || die "cannot sum the copy"
-  size=$(($(wc -c <"$partial")))
+  size=${total:-$(($(wc -c <"$partial")))}
   sync -- "$partial" 2>/dev/null
   rename "$partial" "${to%/}/$name" || die "cannot rename the copy"
   partial=''

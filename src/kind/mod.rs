@@ -73,6 +73,12 @@ pub(crate) trait Kind: Send + Sync {
     fn reads_only(&self) -> bool {
         false
     }
+    /// Two hosts doing it at once would do harm that no lock prevents: in a stage of several hosts the step needs
+    /// `run_once`.
+    fn one_writer(&self, params: &Params) -> bool {
+        let _ = params;
+        false
+    }
     /// What can be said before any host is asked: parameters that exclude one another, files that are missing. Values
     /// that are pending are left out of `params`' typed values; look at `given` for them.
     fn lint(&self, params: &Params, context: &Context<'_>) -> Diagnostics;

@@ -17,7 +17,27 @@
 //! SQLite is a file on the host, which needs `sqlite3`; a whole version is one transaction. A new file belongs to the step's
 //! account, and its folder must be there.
 //!
-//! The result has `from` and `to` (versions) and `applied` (a list of versions).
+//! With `tool`, Temporal's own program on the step's host does it, of the release that is to run; for Cassandra there is
+//! no other way:
+//!
+//!     - schema: { database: main, tool: /opt/temporal/temporal-sql-tool, schema_name: postgresql/v12/temporal, to: "1.19" }
+//!     - schema: { database: cassandra, tool: /opt/temporal/temporal-cassandra-tool, schema_name: cassandra/temporal, to: "1.13" }
+//!
+//! `schema_name` is a schema inside the program (1.23 and later), `dir` a directory on that host. Address, account,
+//! password and TLS come from `databases` and become flags of that release; the password and the files of TLS reach the
+//! program by its environment and by files that are removed at its end. What else the program knows stands in `options`:
+//! connect-attributes, tls-server-name, tls-disable-host-verification; for Cassandra also timeout, datacenter,
+//! allowed-authenticators, disable-initial-host-lookup, address-translator and address-translator-options. Releases before
+//! 1.29 do not say which they are: `tool_version` does.
+//!
+//! The tool is not believed. Before it changes anything it is asked which version it finds; a SQL database is asked by
+//! the controller too, before and after, and held by the same lock as without `tool`. Cassandra's nodes have to be there
+//! and to agree on their schema before and after, which `nodetool` on that host says; it has no lock, so the step has to
+//! be `run_once`. The log stays on the host. Where the program dies half-way, the failure says which statements are done,
+//! whether it can run again, and what to do where it cannot.
+//!
+//! The result has `from` and `to` (versions) and `applied` (a list of versions); with `tool` also `tool` (its release) and
+//! `log` (its path on the host).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +48,7 @@ use super::{
     Action, BoxFuture, Changing, Context, Decision, Done, DriveAction, Failure, Kind, Param, Params, Reading, Ty,
     Verdict, list,
 };
-use crate::database::Database;
+use crate::database::{Database, Engine};
 use crate::id::HostName;
 use crate::schema;
 use crate::yaml::{Diagnostic, Diagnostics};
@@ -38,8 +58,37 @@ pub(super) static KIND: Schema = Schema;
 
 const PARAMS: &[Param] = &[
     Param::required("database", Ty::Text, "name of one of the playbook's `databases`"),
-    Param::required("dir", Ty::File, "folder on the controller that holds v1.0, v1.1 …"),
+    Param::new(
+        "dir",
+        Ty::File,
+        "folder that holds v1.0, v1.1 …: on the controller; with `tool`, on the host",
+    ),
     Param::required("to", Ty::Version, "the version that it is brought to"),
+    Param::new(
+        "tool",
+        Ty::Text,
+        "path of temporal-sql-tool or temporal-cassandra-tool on the host",
+    ),
+    Param::new(
+        "schema_name",
+        Ty::Text,
+        "with `tool`, instead of `dir`: a schema inside the program, as postgresql/v12/temporal",
+    ),
+    Param::new(
+        "tool_version",
+        Ty::Version,
+        "the tool's release, where it does not say it (before 1.29)",
+    ),
+    Param::new(
+        "options",
+        Ty::Map,
+        "with `tool`: flags of the tool beside the database's settings",
+    ),
+    Param::new(
+        "nodetool",
+        Ty::Text,
+        "with `tool`: text that stands before nodetool's arguments; default nodetool",
+    ),
 ];
 
 /// The database that a parameter names; None where the name or the database is not known yet.
@@ -76,6 +125,8 @@ pub(super) fn named(
         None => error.help(format!("known: {}", context.database_names.join(", "))),
     })
 }
+
+mod tool;
 
 /// `via` of the database.
 fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
@@ -130,7 +181,7 @@ impl DriveAction for Update {
 
     fn stop<'a>(&'a self, host: &'a dyn Changing) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if self.database.engine == crate::database::Engine::Postgres {
+            if self.database.engine == Engine::Postgres {
                 // Whether it worked shows in what `settle` finds.
                 let _ = schema::cancel(&self.database, host.tag(), host.reading()).await;
             }
@@ -152,7 +203,18 @@ impl Kind for Schema {
     }
 
     fn results(&self) -> &'static [&'static str] {
-        &["from", "to", "applied"]
+        &["from", "to", "applied", "tool", "log"]
+    }
+
+    fn artefacts(&self, params: &Params, context: &Context<'_>) -> Vec<PathBuf> {
+        match params.has("tool") {
+            true => Vec::new(),
+            false => params.files(PARAMS, context.folder),
+        }
+    }
+
+    fn one_writer(&self, params: &Params) -> bool {
+        params.has("tool")
     }
 
     fn ways(&self, params: &Params, context: &Context<'_>) -> Vec<HostName> {
@@ -168,6 +230,32 @@ impl Kind for Schema {
                 None
             }
         };
+        if params.has("tool") {
+            found.extend(tool::lint(params, database.as_deref()));
+            return found;
+        }
+        for name in ["schema_name", "tool_version", "options", "nodetool"] {
+            if params.has(name) {
+                let error = params.error(name, format!("`{name}` belongs to `tool`"));
+                found.push(error.help("write `tool: PATH`: Temporal's own program on the host"));
+            }
+        }
+        if database
+            .as_ref()
+            .is_some_and(|database| database.engine == Engine::Cassandra)
+        {
+            let error = params.error("database", schema::TOOL_ONLY);
+            found.push(error.help(
+                "write `tool: /opt/temporal/temporal-cassandra-tool` (its path on the step's host) and `schema_name: cassandra/temporal`",
+            ));
+            return found;
+        }
+        if !params.has("dir") {
+            found.push(
+                Diagnostic::error(&params.at, "`schema` needs `dir`")
+                    .help("folder on the controller that holds v1.0, v1.1 …"),
+            );
+        }
         if let (Some(database), Some(dir)) = (database, params.file("dir", context.folder)) {
             let to = params.version("to");
             for (about_to, message) in schema::lint(&dir, database.engine, to.as_deref()) {
@@ -187,6 +275,9 @@ impl Kind for Schema {
                 .error("database", "the database's settings are not known yet")
                 .into());
         };
+        if params.has("tool") {
+            return Ok(Action::Drive(Box::new(tool::ByTool::new(database, params, context)?)));
+        }
         let Some(dir) = params.file("dir", context.folder) else {
             return Err(params.error("dir", "`dir` has no value").into());
         };
@@ -325,7 +416,7 @@ mod tests {
         let mut place = Place::new("schema", host.folder.path());
         let database = Database {
             label: "main".into(),
-            engine: crate::database::Engine::Sqlite,
+            engine: Engine::Sqlite,
             host: String::new(),
             port: 0,
             name: String::new(),
@@ -375,6 +466,56 @@ mod tests {
                 assert!(found.contains(words), "{given}: {found}");
             }
         }
+        let tool = "/opt/temporal-cassandra-tool";
+        let cassandra = Database {
+            engine: Engine::Cassandra,
+            host: "n1".into(),
+            port: 9042,
+            name: "temporal".into(),
+            ..(*place.databases["main"]).clone()
+        };
+        place.databases.insert("nodes".into(), Arc::new(cassandra));
+        for (given, expected) in [
+            (json!({"database": "main", "to": "1.0"}), &["`schema` needs `dir`"][..]),
+            (
+                json!({"database": "main", "dir": "good", "to": "1.0", "options": {}, "nodetool": "x"}),
+                &["`options` belongs to `tool`", "`nodetool` belongs to `tool`"],
+            ),
+            (
+                json!({"database": "nodes", "dir": "good", "to": "1.0"}),
+                &[
+                    "by Temporal's own tool only",
+                    "write `tool: /opt/temporal/temporal-cassandra-tool`",
+                ],
+            ),
+            (
+                json!({"database": "nodes", "tool": tool, "to": "1.13"}),
+                &["`schema` needs one of `dir`, `schema_name`"],
+            ),
+            (
+                json!({"database": "nodes", "tool": "temporal-cassandra-tool", "dir": "good", "to": "x",
+                       "options": {"timeout": "long", "quiet": true}}),
+                &[
+                    "`temporal-cassandra-tool` must be absolute",
+                    "`good` must be absolute",
+                    "`x` is no version",
+                    "`timeout` takes a number",
+                    "`quiet` is no option",
+                ],
+            ),
+            (
+                json!({"database": "main", "tool": tool, "schema_name": "cassandra/temporal", "to": "1.13"}),
+                &["do not update SQLite"],
+            ),
+        ] {
+            let found = place.lint(&KIND, &given).join("\n");
+            for words in expected {
+                assert!(found.contains(words), "{given}: {found}");
+            }
+        }
+        let given = json!({"database": "nodes", "tool": tool, "schema_name": "cassandra/temporal", "to": "1.13"});
+        assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
+        assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));
         let given = json!({"database": "main", "dir": "good", "to": "1.0"});
         assert_eq!(place.lint(&KIND, &given), Vec::<String>::new());
         assert!(matches!(place.action(&KIND, &given), Action::Drive(_)));

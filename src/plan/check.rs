@@ -576,6 +576,14 @@ impl<'a> Pass<'a> {
             }
         }
         let mut problems = step.kind.lint(&params, &context);
+        let several = |instance: &Instance<'_>| instance.hosts.len() > 1 && !instance.stage().run_once;
+        if step.kind.one_writer(&params) && !step.run_once && place.instance.is_some_and(several) {
+            let message = format!(
+                "this `{}` must run on one host only, and the stage has several",
+                step.kind.name()
+            );
+            problems.push(Diagnostic::error(&step.kind_span, message).help("write `run_once: true` on the step"));
+        }
         for path in step.kind.artefacts(&params, &context) {
             self.found.artefacts.entry(path).or_default().insert(host.clone());
         }

@@ -27,9 +27,27 @@ pub(crate) fn only(playbook: &mut Playbook, verb: &OneSchema) -> Result<(), Diag
     let mut params = vec![("database", Some(Node::string(span.clone(), verb.database.clone())))];
     let given = |text: &Option<String>| text.as_ref().map(|text| Node::string(span.clone(), text.clone()));
     let from = |name: &str| found.as_ref().and_then(|(_, step)| step.params.get(name).cloned());
-    params.push(("dir", given(&verb.dir).or_else(|| from("dir"))));
+    let dir = given(&verb.dir).or_else(|| from("dir"));
+    // With `tool` the directory is on the host, and the controller has none to compare with.
+    let tool = from("tool");
+    match verb.status && tool.is_some() {
+        true => {}
+        false => params.push(("dir", dir.clone())),
+    }
     params.push(("to", given(&verb.to).or_else(|| from("to"))));
-    if params[1].1.is_none() && !verb.status {
+    if !verb.status {
+        params.push(("tool", tool));
+        if verb.dir.is_none() {
+            params.push(("schema_name", from("schema_name")));
+        }
+        for name in ["tool_version", "options", "nodetool"] {
+            params.push((name, from(name)));
+        }
+    }
+    let placed = params
+        .iter()
+        .any(|(name, node)| ["dir", "schema_name"].contains(name) && node.is_some());
+    if !placed && !verb.status {
         return Err(Diagnostic::general(format!(
             "no step of the playbook updates `{}`, so its schema directory is not known",
             verb.database

@@ -137,14 +137,18 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
         None => {
             loader.found.push(
                 Diagnostic::error(&name.span, "the database has no `engine`")
-                    .help("write `engine: postgres` or `engine: sqlite`"),
+                    .help("write `engine: postgres`, `engine: cassandra` or `engine: sqlite`"),
             );
             None
         }
         Some(node) => engine(loader, node),
     };
+    // A list of nodes, which `Database::decode` looks at.
+    let nodes = engine == Some("cassandra") && fields.node("host").is_some_and(|host| host.as_seq().is_some());
     for key in ["host", "name", "user", "path", "via"] {
-        fields.get(key, decode::text, &mut loader.found);
+        if !(nodes && key == "host") {
+            fields.get(key, decode::text, &mut loader.found);
+        }
     }
     if let Some(port) = fields.node("port")
         && !port.as_str().is_some_and(has_template)
@@ -165,6 +169,7 @@ fn database(loader: &mut Loader<'_>, name: &Node, node: &Node) {
     }
     let needed: &[&'static str] = match engine {
         Some("postgres") => &["host", "name", "user"],
+        Some("cassandra") => &["host", "name"],
         Some("sqlite") => &["path"],
         _ => &[],
     };
@@ -196,7 +201,8 @@ fn engine(loader: &mut Loader<'_>, node: &Node) -> Option<&'static str> {
     match text.as_str() {
         "postgres" => Some("postgres"),
         "sqlite" => Some("sqlite"),
-        "mysql" | "cassandra" => {
+        "cassandra" => Some("cassandra"),
+        "mysql" => {
             let message = format!("the engine `{text}` is known, not built yet");
             loader.found.push(Diagnostic::error(&node.span, message));
             None
@@ -213,7 +219,7 @@ fn engine(loader: &mut Loader<'_>, node: &Node) -> Option<&'static str> {
             let help = suggestion(&text, ["postgres", "sqlite", "mysql", "cassandra"]);
             unknown
                 .help
-                .push(help.unwrap_or_else(|| "there are postgres and sqlite".to_owned()));
+                .push(help.unwrap_or_else(|| "there are postgres, cassandra and sqlite".to_owned()));
             loader.found.push(unknown);
             None
         }

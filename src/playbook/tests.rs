@@ -820,7 +820,7 @@ steps:
     14 |   d: { host: h }
        |   ^
        |
-       = help: write `engine: postgres` or `engine: sqlite`
+       = help: write `engine: postgres`, `engine: cassandra` or `engine: sqlite`
 
     error: the database needs `path`
       --> p.yml:15:3

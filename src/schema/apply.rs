@@ -11,6 +11,17 @@ use crate::database::{Database, DatabaseError, Engine, Session};
 use crate::event::Segment;
 use crate::job::{Changing, Done, Fact, Failure, Reading};
 
+/// Why Cassandra goes the tool's way alone.
+pub(crate) const TOOL_ONLY: &str =
+    "Cassandra's schema is brought to a version by Temporal's own tool only, and read by it";
+
+fn tool_only(database: &Database) -> SchemaError {
+    SchemaError::Unfit {
+        label: database.label.clone(),
+        what: format!("{TOOL_ONLY}: write `tool: PATH` on the step"),
+    }
+}
+
 /// What can be said of a directory without any database: each problem, and whether it is about `to`.
 pub(crate) fn lint(dir: &Path, engine: Engine, to: Option<&str>) -> Vec<(bool, String)> {
     let layout = match Layout::read(dir, engine) {
@@ -46,6 +57,7 @@ pub(crate) async fn status(database: &Database, host: Option<&dyn Reading>) -> R
             (state, server)
         }
         Engine::Sqlite => (sqlite::read(database, on_host(database, host)?).await?, "SQLite".into()),
+        Engine::Cassandra => return Err(tool_only(database)),
     };
     Ok(Status {
         label: database.label.clone(),
@@ -80,6 +92,7 @@ pub(crate) async fn plan(
             let state = sqlite::read(database, on_host(database, host)?).await?;
             Plan::compute(database, &layout, &expected(database, host, &state), to)
         }
+        Engine::Cassandra => Err(tool_only(database)),
     }
 }
 
@@ -90,9 +103,9 @@ pub(crate) fn foresee(plan: &Plan, database: &Database, host: &dyn Reading) {
     }
 }
 
-fn fact(database: &Database) -> Fact {
+pub(super) fn fact(database: &Database) -> Fact {
     match database.engine {
-        Engine::Postgres => Fact::Shared(format!("schema/{}/{}", database.place(), database.name)),
+        Engine::Postgres | Engine::Cassandra => Fact::Shared(format!("schema/{}/{}", database.place(), database.name)),
         Engine::Sqlite => Fact::Here(format!("schema{}", database.path)),
     }
 }
@@ -143,6 +156,7 @@ async fn carry_out(
     match database.engine {
         Engine::Postgres => postgres::apply(database, &layout, to, host, journal).await?,
         Engine::Sqlite => sqlite::apply(database, &layout, to, host, journal).await?,
+        Engine::Cassandra => return Err(tool_only(database)),
     }
     let reached = match database.engine {
         Engine::Postgres => {
@@ -152,6 +166,7 @@ async fn carry_out(
             state
         }
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
+        Engine::Cassandra => return Err(tool_only(database).into()),
     };
     let target = Plan::compute(database, &layout, &reached, to)?;
     if !target.done() {
@@ -180,6 +195,7 @@ pub(crate) async fn settle(
             .await
             .map_err(|error| unknown_if_away(database, &host.segments(), error))?,
         Engine::Sqlite => sqlite::read(database, host.reading()).await?,
+        Engine::Cassandra => return Err(tool_only(database).into()),
     };
     match Plan::compute(database, &layout, &state, to)?.done() {
         true => Ok(Some(done(&layout, &state, database, &host.segments())?)),

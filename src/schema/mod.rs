@@ -14,12 +14,13 @@ mod postgres;
 mod split;
 mod sqlite;
 mod statement;
+pub(crate) mod tool;
 mod version;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use apply::{apply, foresee, lint, plan, settle, status};
+pub(crate) use apply::{TOOL_ONLY, apply, foresee, lint, plan, settle, status};
 pub(crate) use error::SchemaError;
 pub(crate) use plan::{Plan, Status};
 pub(crate) use postgres::cancel;

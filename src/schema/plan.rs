@@ -411,7 +411,7 @@ fn parts(step: &Step) -> Vec<Part> {
     parts
 }
 
-fn one_line(text: &str, most: usize) -> String {
+pub(super) fn one_line(text: &str, most: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(most) {
         Some((cut, _)) => format!("{}…", &line[..cut]),

@@ -212,6 +212,73 @@ async fn wait_for_ours(
     }
 }
 
+/// A session that holds the lock under which nobody else updates the schema. It is idle and in no transaction, so that
+/// `CREATE INDEX CONCURRENTLY` of whoever does the work does not wait for it.
+pub(super) async fn hold(database: &Database, host: &dyn Changing) -> Result<Session, SchemaError> {
+    let mut work = patiently(database, "refit: holds the schema", host).await?;
+    let mut watch = patiently(database, "refit: watch", host).await?;
+    let locked = lock(&mut work, &mut watch, database, host).await;
+    watch.close().await;
+    locked.map(|()| work)
+}
+
+/// Indexes that a `CREATE INDEX CONCURRENTLY` left behind.
+pub(super) async fn invalid_indexes(session: &mut Session) -> Result<Vec<String>, SchemaError> {
+    let rows = session
+        .rows(
+            "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid=i.indexrelid
+             WHERE NOT i.indisvalid AND pg_table_is_visible(c.oid) ORDER BY 1",
+            &[],
+        )
+        .await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// Never a blocking wait: `CREATE INDEX CONCURRENTLY` waits for every older snapshot, and so for whoever waits.
+async fn lock(
+    work: &mut Session,
+    watch: &mut Session,
+    database: &Database,
+    host: &dyn Changing,
+) -> Result<(), SchemaError> {
+    let (class, object) = (LOCK.0.to_string(), LOCK.1.to_string());
+    let began = Instant::now();
+    loop {
+        let got = work
+            .value(
+                "SELECT pg_try_advisory_lock($1::int, $2::int)::text",
+                &[&class, &object],
+            )
+            .await?;
+        if got.as_deref() == Some("true") {
+            return Ok(());
+        }
+        let holder = watch
+            .rows(
+                "SELECT a.pid::text, a.usename::text, a.application_name FROM pg_locks l
+                 JOIN pg_stat_activity a USING (pid) WHERE l.locktype='advisory' AND l.granted AND l.objsubid=2
+                 AND l.classid::bigint=$1::bigint AND l.objid::bigint=$2::bigint AND a.datname=current_database()",
+                &[&class, &object],
+            )
+            .await?;
+        let [pid, user, tag] = fields(holder.into_iter().next().unwrap_or_default());
+        let who = format!(
+            "another schema update is at work (pid {}, {}, {})",
+            pid.unwrap_or_default(),
+            user.unwrap_or_default(),
+            tag.unwrap_or_default()
+        );
+        let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
+            return Err(SchemaError::Failed {
+                label: database.label.clone(),
+                what: format!("{who}; waited {} s", PATIENCE.as_secs()),
+            });
+        };
+        let why = format!("{}: {who}; {} s left", database.label, left.as_secs());
+        rest(host, &why, Duration::from_millis(500)).await?;
+    }
+}
+
 /// Applies what is pending. A broken connection is made again, and the database is asked what became of the segment.
 pub(super) async fn apply(
     database: &Database,
@@ -270,7 +337,7 @@ impl Update<'_> {
     async fn all(&mut self, layout: &Layout, to: Option<&str>) -> Result<(), SchemaError> {
         self.work.refuse_unfit().await?;
         wait_for_ours(&mut self.watch, self.database, self.host, self.work.pid()).await?;
-        self.lock().await?;
+        lock(&mut self.work, &mut self.watch, self.database, self.host).await?;
         self.work
             .simple("SET standard_conforming_strings=on; SET statement_timeout=0")
             .await?;
@@ -352,45 +419,6 @@ impl Update<'_> {
         self.host.record(segment.clone()).await?;
         self.journal.push(segment);
         Ok(())
-    }
-
-    /// Never a blocking wait: `CREATE INDEX CONCURRENTLY` waits for every older snapshot, and so for whoever waits.
-    async fn lock(&mut self) -> Result<(), SchemaError> {
-        let (class, object) = (LOCK.0.to_string(), LOCK.1.to_string());
-        let began = Instant::now();
-        loop {
-            let got = self
-                .work
-                .value(
-                    "SELECT pg_try_advisory_lock($1::int, $2::int)::text",
-                    &[&class, &object],
-                )
-                .await?;
-            if got.as_deref() == Some("true") {
-                return Ok(());
-            }
-            let holder = self
-                .watch
-                .rows(
-                    "SELECT a.pid::text, a.usename::text, a.application_name FROM pg_locks l
-                     JOIN pg_stat_activity a USING (pid) WHERE l.locktype='advisory' AND l.granted AND l.objsubid=2
-                     AND l.classid::bigint=$1::bigint AND l.objid::bigint=$2::bigint AND a.datname=current_database()",
-                    &[&class, &object],
-                )
-                .await?;
-            let [pid, user, tag] = fields(holder.into_iter().next().unwrap_or_default());
-            let who = format!(
-                "another schema update is at work (pid {}, {}, {})",
-                pid.unwrap_or_default(),
-                user.unwrap_or_default(),
-                tag.unwrap_or_default()
-            );
-            let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
-                return Err(self.failed(format!("{who}; waited {} s", PATIENCE.as_secs())));
-            };
-            let why = format!("{}: {who}; {} s left", self.database.label, left.as_secs());
-            rest(self.host, &why, Duration::from_millis(500)).await?;
-        }
     }
 
     fn failed(&self, what: String) -> SchemaError {

@@ -197,6 +197,7 @@ fn opens_block(statement: &[Token<'_>], next: Option<&Token<'_>>, engine: Engine
     let creates = statement.first().is_some_and(|t| t.is("CREATE"));
     match engine {
         Engine::Postgres => creates && next.is_some_and(|t| t.is("ATOMIC")),
+        Engine::Cassandra => false,
         Engine::Sqlite => creates && statement.iter().skip(1).take(3).any(|t| t.is("TRIGGER")),
     }
 }

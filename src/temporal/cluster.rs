@@ -180,7 +180,10 @@ pub(crate) fn rings_complete(seen: &[Seen], expected: &BTreeMap<Role, usize>) ->
         return Judged::bad("rings: no answer");
     };
     if known.iter().all(|rings| *rings == Some(first) && full(first)) {
-        let counts: Vec<String> = expected.iter().map(|(role, n)| format!("{} {n}", role.word())).collect();
+        let counts: Vec<String> = expected
+            .iter()
+            .map(|(role, n)| format!("{} {n}", role.word()))
+            .collect();
         return Judged::new(true, format!("rings complete: {}", counts.join(", ")));
     }
     let answers = seen.iter().zip(known).map(|(one, rings)| {

@@ -46,7 +46,12 @@ impl Says {
     /// A healthy cluster of three that all do everything, with 4 shards.
     pub(crate) fn well(version: &str) -> Says {
         let members = |port: u16| -> Vec<String> { (1..=3).map(|n| format!("10.0.0.{n}:{port}")).collect() };
-        let roles = [("frontend", 7233), ("history", 7234), ("matching", 7235), ("worker", 7239)];
+        let roles = [
+            ("frontend", 7233),
+            ("history", 7234),
+            ("matching", 7235),
+            ("worker", 7239),
+        ];
         let shards = [vec![1, 3], vec![2], vec![4]];
         Says {
             version: version.to_owned(),

@@ -7,14 +7,14 @@ mod canary;
 pub(crate) mod catalog;
 mod cluster;
 pub(crate) mod config;
+#[cfg(test)]
+pub(crate) mod fake;
 mod grpc;
 mod messages;
 pub(crate) mod page;
 pub(crate) mod path;
 pub(crate) mod release;
 mod tls;
-#[cfg(test)]
-pub(crate) mod fake;
 #[cfg(test)]
 pub(crate) mod trial;
 

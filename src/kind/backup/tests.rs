@@ -367,3 +367,105 @@ fn mistakes_are_found_before_any_host_is_asked() {
         Vec::<String>::new()
     );
 }
+
+/// What nodetool of Cassandra does and prints, as far as the script looks; the real one is in tests/tool/cassandra.rs.
+/// `OLD`: before 5.0 it cannot tell where its files are.
+const NODETOOL: &str = r#"#!/bin/sh
+data=NODE/data/ks
+case $1 in
+snapshot)
+  tag=$3
+  [ "$5" = ks ] || { echo "nodetool: Keyspace $5 does not exist" >&2; exit 1; }
+  for table in "$data"/live-1 "$data"/other-2; do
+    mkdir -p "$table/snapshots/$tag"
+    echo "CREATE TABLE" >"$table/snapshots/$tag/schema.cql"
+    echo '{"files":["nb-1-big-Data.db"]}' >"$table/snapshots/$tag/manifest.json"
+    echo rows >"$table/snapshots/$tag/nb-1-big-Data.db"
+  done
+  [ ! -e NODE/spoil ] || . NODE/spoil
+  echo "Requested creating snapshot(s) for [$5] with snapshot name [$tag]" ;;
+listsnapshots)
+  for one in "$data"/*/snapshots/*; do
+    table=${one%/snapshots/*} table=${table##*/}
+    echo "${one##*/} ks ${table%-*} 1 KiB"
+  done ;;
+datapaths)
+  [ -z "OLD" ] || exit 1
+  printf 'Keyspace: ks\n\tTable: live\n\tPaths:\n\t\t%s\n\n\tTable: live.by_x\n\tPaths:\n\t\t%s\n\n\tTable: other\n\tPaths:\n\t\t%s\n' \
+    "$data/live-1" "$data/live-1/.by_x" "$data/other-2" ;;
+tablestats) printf 'Keyspace: ks\n\t\tTable (index): live.by_x\n\t\tTable: live\n\t\tTable: other\n' ;;
+clearsnapshot) rm -rf "$data"/*/snapshots/"$3" ;;
+esac
+"#;
+
+#[test]
+fn a_snapshot_is_looked_up_in_every_shell() {
+    for old in ["", "1"] {
+        for host in Host::all() {
+            let node = host.text("node");
+            host.write("nodetool", &NODETOOL.replace("NODE", &node).replace("OLD", old), 0o755);
+            // A table that was dropped leaves its folder.
+            host.write("node/data/ks/gone-3/x", "", 0o644);
+            host.write("node/data/ks/live-1/x", "", 0o644);
+            let database = Database {
+                engine: Engine::Cassandra,
+                name: "ks".into(),
+                ..sqlite("")
+            };
+            let (program, data) = (host.text("nodetool"), host.text("node/data"));
+            let mut site = Site::on(host, Some(database.clone()));
+            let mut given = json!({"database": "main", "to": site.to(), "program": program, "keep": 1});
+            if !old.is_empty() {
+                given["data"] = json!([data]);
+            }
+            let name = format!("main-{JOB}.files");
+            let done = site.backup(given.clone()).unwrap();
+            let list = site.host.read(&format!("copies/{name}"));
+            assert_eq!(
+                list.lines().filter(|line| line.ends_with("/schema.cql")).count(),
+                2,
+                "{list}"
+            );
+            assert_eq!(list.lines().count(), 2 + 6, "{list}");
+            let sizes = list
+                .lines()
+                .filter_map(|line| line.split(' ').next()?.parse::<u64>().ok());
+            assert_eq!(done.result["size"], sizes.sum::<u64>());
+            assert!(
+                list.starts_with(&format!("# snapshot refit-main-{JOB}\n# keyspace ks\n")),
+                "{list}"
+            );
+            for (spoil, words) in [
+                (
+                    "rm \"$data\"/other-2/snapshots/$tag/schema.cql",
+                    "table other has no schema.cql",
+                ),
+                (
+                    "rm \"$data\"/live-1/snapshots/$tag/nb-1-big-Data.db",
+                    "nb-1-big-Data.db is missing",
+                ),
+                ("rm -r \"$data\"/other-2/snapshots", "table other has no schema.cql"),
+            ] {
+                std::fs::remove_file(site.host.at(&format!("copies/{name}"))).unwrap();
+                site.host.write("node/spoil", spoil, 0o644);
+                let text = site.fails(given.clone());
+                assert!(text.contains(words), "{text}");
+                assert_eq!(site.copies(), Vec::<String>::new());
+                assert!(
+                    !site
+                        .host
+                        .at(&format!("node/data/ks/live-1/snapshots/refit-main-{JOB}"))
+                        .exists()
+                );
+                std::fs::remove_file(site.host.at("node/spoil")).unwrap();
+                site.backup(given.clone()).unwrap();
+            }
+            let elsewhere = Database {
+                name: "nothing".into(),
+                ..database
+            };
+            site.place.databases.insert("main".into(), Arc::new(elsewhere));
+            assert!(site.fails(given).contains("Keyspace nothing does not exist"));
+        }
+    }
+}

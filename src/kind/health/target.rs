@@ -302,7 +302,10 @@ async fn ask_peer(
 }
 
 /// `tls`, and the name in it; None while it is not known.
-pub(in crate::kind) fn tls(params: &Params, context: &Context<'_>) -> Result<Option<(Tls, Option<String>)>, Diagnostics> {
+pub(in crate::kind) fn tls(
+    params: &Params,
+    context: &Context<'_>,
+) -> Result<Option<(Tls, Option<String>)>, Diagnostics> {
     let value = match params.value("tls") {
         Some(value) => value,
         None if params.pending("tls") => return Ok(None),

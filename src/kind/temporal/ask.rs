@@ -94,7 +94,10 @@ pub(super) async fn others(peers: &mut [Connected]) -> Result<Vec<String>, Strin
         };
         match peer.clusters().await {
             Ok(list) => {
-                let connected = list.clusters.into_iter().filter(|cluster| cluster.is_connection_enabled);
+                let connected = list
+                    .clusters
+                    .into_iter()
+                    .filter(|cluster| cluster.is_connection_enabled);
                 let names = connected.map(|cluster| cluster.cluster_name);
                 return Ok(names.filter(|name| *name != own).collect());
             }

@@ -129,7 +129,12 @@ pub(super) fn parse(output: &Output, config: Option<&str>) -> HostSays {
     for process in &mut says.processes {
         process.roles = process.started_as();
     }
+    let any = !says.processes.is_empty();
     narrow(&mut says, config);
+    if any && says.processes.is_empty() {
+        says.warnings
+            .push("the server processes here read another configuration".to_owned());
+    }
     let hidden = says
         .processes
         .iter()
@@ -141,18 +146,20 @@ pub(super) fn parse(output: &Output, config: Option<&str>) -> HostSays {
     says
 }
 
-/// Several clusters may run on one host: those that name this configuration's folder are meant.
+/// Several clusters may run on one host: those that were told to read another configuration are not meant.
 fn narrow(says: &mut HostSays, config: Option<&str>) {
-    let Some((folder, _)) = config.and_then(|path| path.rsplit_once('/')) else {
+    let Some((file, (folder, _))) = config.and_then(|path| Some((path, path.rsplit_once('/')?))) else {
         return;
     };
-    let names = |process: &Process| {
-        let mut words = process.command.split([' ', '=']);
-        words.any(|word| word == folder || config == Some(word))
-    };
-    if says.processes.iter().any(names) {
-        says.processes.retain(names);
-    }
+    says.processes.retain(|process| {
+        let Some(launch) = process.launch() else { return true };
+        match (&launch.config_file, &launch.config) {
+            (Some(own), _) => own == file,
+            // Joined to a root, which may be the process's own folder.
+            (None, Some(own)) => folder.ends_with(&format!("/{}", own.trim_matches('/'))),
+            (None, None) => true,
+        }
+    });
 }
 
 #[cfg(test)]
@@ -203,14 +210,21 @@ mod tests {
     #[test]
     fn of_two_clusters_on_a_host_the_one_of_the_configuration_is_meant() {
         let one = |pid: &str, folder: &str| {
-            format!(
-                "pid\t{pid}\nexe\t/t\nversion\ttemporal version 1.30.6\ncommand\t/t -r / --config={folder} start\n"
-            )
+            format!("pid\t{pid}\nexe\t/t\nversion\ttemporal version 1.30.6\ncommand\t/t -r / --config={folder} start\n")
         };
         let text = one("1", "/etc/a") + &one("2", "/etc/b");
         let pids = |config| -> Vec<String> { says(&text, config).processes.into_iter().map(|p| p.pid).collect() };
         assert_eq!(pids(Some("/etc/b/lab.yaml")), ["2"]);
-        assert_eq!(pids(Some("/etc/c/lab.yaml")), ["1", "2"]);
+        assert_eq!(pids(Some("/etc/c/lab.yaml")), [""; 0]);
+        let warnings = says(&text, Some("/etc/c/lab.yaml")).warnings.join("\n");
+        assert!(warnings.contains("read another configuration"), "{warnings}");
+        // One that does not say what it reads may be meant, and so may a folder of its own.
+        let more = text.clone() + "pid\t3\ncommand\t/t start\npid\t4\ncommand\t/t -c a start\n";
+        let all = says(&more, Some("/etc/a/lab.yaml")).processes;
+        assert_eq!(
+            all.iter().map(|process| process.pid.as_str()).collect::<Vec<_>>(),
+            ["1", "3", "4"]
+        );
         assert_eq!(pids(None), ["1", "2"]);
     }
 
@@ -218,7 +232,11 @@ mod tests {
     fn roles_by_arguments_or_environment() {
         let words = |command: &str, services: &str| -> Vec<&str> {
             let text = format!("pid\t1\ncommand\t{command}\nvariable\tTEMPORAL_SERVICES={services}\n");
-            says(&text, None).processes[0].roles.iter().map(|role| role.word()).collect()
+            says(&text, None).processes[0]
+                .roles
+                .iter()
+                .map(|role| role.word())
+                .collect()
         };
         let all = ["frontend", "history", "matching", "worker"];
         for (command, services, wanted) in [

@@ -150,6 +150,7 @@ fn plugin(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "postgres12",
         Engine::Sqlite => "sqlite",
+        Engine::Cassandra => "cassandra",
     }
 }
 

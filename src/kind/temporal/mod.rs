@@ -83,7 +83,11 @@ const PARAMS: &[Param] = &[
         "HOST or HOST:PORT of a host's frontend; default its ansible_host, else its name",
     ),
     Param::new("port", Ty::Int, "of the frontends' gRPC; default 7233"),
-    Param::new("tls", Ty::Any, "true, or { verify, ca, cert, key, name }; default false"),
+    Param::new(
+        "tls",
+        Ty::Any,
+        "true, or { verify, ca, cert, key, name }; default false",
+    ),
     Param::new(
         "from",
         Ty::Choice(&["controller", "host"]),
@@ -290,7 +294,11 @@ fn ways(params: &Params, context: &Context<'_>) -> Vec<HostName> {
     if let Ok(Some(members)) = members::read(params, context)
         && members.from_hosts
     {
-        ways.extend(members.frontends().filter_map(|member| HostName::new(&member.name).ok()));
+        ways.extend(
+            members
+                .frontends()
+                .filter_map(|member| HostName::new(&member.name).ok()),
+        );
     }
     ways
 }

@@ -170,7 +170,9 @@ impl Report<'_> {
         }
         let configured = |wrong: &dyn Fn(&ServerConfig) -> bool| -> Vec<&str> {
             let all = self.configs.iter();
-            all.filter(|(_, config)| config.as_ref().is_ok_and(wrong)).map(|(host, _)| host.as_str()).collect()
+            all.filter(|(_, config)| config.as_ref().is_ok_and(wrong))
+                .map(|(host, _)| host.as_str())
+                .collect()
         };
         let second = configured(&|config| config.secondary_visibility.is_some());
         if !second.is_empty() && found.is_empty() {
@@ -335,7 +337,9 @@ impl Report<'_> {
     /// hosts have in common is said once.
     fn configuration(&self) -> Vec<String> {
         let mut found: IndexMap<String, Vec<&str>> = IndexMap::new();
-        let to = self.to.and_then(|to| Release::parse(to).or_else(|| self.catalog.newest_of(Minor::parse(to)?)));
+        let to = self
+            .to
+            .and_then(|to| Release::parse(to).or_else(|| self.catalog.newest_of(Minor::parse(to)?)));
         for (host, config) in &self.configs {
             let mut say = |text: String| found.entry(text).or_default().push(host);
             let config = match config {
@@ -349,7 +353,10 @@ impl Report<'_> {
             if let (Some(shards), Some(own)) = (shards, &config.shards)
                 && own.value != shards
             {
-                say(format!("numHistoryShards is {} in the configuration, the cluster has {shards}", own.value));
+                say(format!(
+                    "numHistoryShards is {} in the configuration, the cluster has {shards}",
+                    own.value
+                ));
             }
             for (side, store) in [(Side::Default, &config.default), (Side::Visibility, &config.visibility)] {
                 let database = self.databases.iter().find(|database| database.side == side);
@@ -387,7 +394,10 @@ impl Report<'_> {
             }
         }
         let hosts = |hosts: &[&str]| hosts.join(", ");
-        found.into_iter().map(|(text, on)| format!("{}: {text}", hosts(&on))).collect()
+        found
+            .into_iter()
+            .map(|(text, on)| format!("{}: {text}", hosts(&on)))
+            .collect()
     }
 
     /// Who wrote a heartbeat and is in no ring, or the other way round: by address, since the ports differ.

@@ -31,13 +31,16 @@ pub(super) async fn store(database: &Database, host: &dyn Reading) -> Result<Sto
 
 /// Addresses with a fresh heartbeat, by role. There is a row for each start of a process: they are counted once.
 /// None: not asked of this engine.
-pub(super) async fn heartbeats(database: &Database, host: &dyn Reading) -> Option<Result<BTreeMap<Role, BTreeSet<String>>, String>> {
+pub(super) async fn heartbeats(
+    database: &Database,
+    host: &dyn Reading,
+) -> Option<Result<BTreeMap<Role, BTreeSet<String>>, String>> {
     let sql = match database.engine {
         Engine::Postgres => format!(
             "SELECT DISTINCT role::text, rpc_address FROM cluster_membership \
              WHERE last_heartbeat > (now() AT TIME ZONE 'utc') - interval '{FRESH} s'"
         ),
-        Engine::Sqlite => return None,
+        Engine::Sqlite | Engine::Cassandra => return None,
     };
     Some(rows(database, host, &sql).await.map(|rows| {
         let mut owners: BTreeMap<Role, BTreeSet<String>> = BTreeMap::new();

@@ -39,7 +39,9 @@ impl Peers for Others {
     }
 
     fn select(&self, pattern: Option<&str>) -> Result<Vec<String>, String> {
-        let Some(pattern) = pattern else { return Ok(self.names()) };
+        let Some(pattern) = pattern else {
+            return Ok(self.names());
+        };
         pattern
             .split(',')
             .map(|name| match self.0.contains_key(name) {
@@ -196,13 +198,19 @@ async fn a_look_at_a_cluster_that_is_well() {
     assert_eq!(result["versions"]["h2"]["frontend"], "1.29.7");
     assert_eq!(result["versions"]["h2"]["running"], "1.29.7");
     assert_eq!(result["versions"]["h2"]["disk"], "1.29.7");
-    assert_eq!(result["rings"]["h3"]["history"], json!(["10.0.0.1:7234", "10.0.0.2:7234", "10.0.0.3:7234"]));
+    assert_eq!(
+        result["rings"]["h3"]["history"],
+        json!(["10.0.0.1:7234", "10.0.0.2:7234", "10.0.0.3:7234"])
+    );
     let shards = json!({
         "configured": 4, "owned": 4, "complete": true, "text": "shards: 4 of 4 owned",
         "hosts": {"10.0.0.1:7234": 2, "10.0.0.2:7234": 1, "10.0.0.3:7234": 1},
     });
     assert_eq!(result["shards"], shards);
-    assert_eq!(result["stores"], json!({"default": "postgres12", "visibility": "postgres12", "configured": {}}));
+    assert_eq!(
+        result["stores"],
+        json!({"default": "postgres12", "visibility": "postgres12", "configured": {}})
+    );
     assert_eq!(result["cluster"], json!({"id": "id-1", "name": "active", "others": []}));
     assert_eq!(result["newer"]["newest"], "1.32.2");
     assert_eq!(result["path"], json!([]));
@@ -213,9 +221,17 @@ async fn a_look_at_a_cluster_that_is_well() {
 async fn a_look_gives_the_path() {
     let cluster = Cluster::well().await;
     let done = cluster.run(&json!({"to": "1.31.5"})).await.expect("a path");
-    let hops: Vec<&str> = done.result["path"].as_array().expect("path").iter().filter_map(|hop| hop["to"].as_str()).collect();
+    let hops: Vec<&str> = done.result["path"]
+        .as_array()
+        .expect("path")
+        .iter()
+        .filter_map(|hop| hop["to"].as_str())
+        .collect();
     assert_eq!(hops, ["1.30.9", "1.31.5"]);
-    assert_eq!(done.result["path"][0]["needs"], json!({"default": "1.18", "visibility": "1.13"}));
+    assert_eq!(
+        done.result["path"][0]["needs"],
+        json!({"default": "1.18", "visibility": "1.13"})
+    );
     let failure = cluster.run(&json!({"to": "1.28.4"})).await.expect_err("a downgrade");
     assert!(failure.message.contains("1.28.4"), "{}", failure.message);
     // What was seen is there all the same.
@@ -235,9 +251,15 @@ async fn mixed_versions_are_said_and_the_lowest_counts() {
         warnings(&done.result)
     );
     // A host whose program was flipped and not started again.
-    cluster.hosts.insert("h2".into(), running("1.29.7").replace("disk\ttemporal version 1.29.7", "disk\ttemporal version 1.30.6"));
+    cluster.hosts.insert(
+        "h2".into(),
+        running("1.29.7").replace("disk\ttemporal version 1.29.7", "disk\ttemporal version 1.30.6"),
+    );
     let found = warnings(&cluster.look().await);
-    assert!(found.contains("h2: 1.30.6 is on disk and 1.29.7 runs: not restarted yet"), "{found}");
+    assert!(
+        found.contains("h2: 1.30.6 is on disk and 1.29.7 runs: not restarted yet"),
+        "{found}"
+    );
 }
 
 #[tokio::test]
@@ -248,7 +270,10 @@ async fn what_refit_cannot_upgrade_is_refused_by_name_and_shown_all_the_same() {
         says
     };
     let cases: [(fn(&mut Says), &str); 2] = [
-        (|says| says.visibility = "postgres12,elasticsearch".into(), "two visibility stores (postgres12,elasticsearch)"),
+        (
+            |says| says.visibility = "postgres12,elasticsearch".into(),
+            "two visibility stores (postgres12,elasticsearch)",
+        ),
         (|says| says.clusters = vec!["active", "west"], "connected with west"),
     ];
     for (sick, words) in cases {
@@ -271,17 +296,27 @@ async fn what_refit_cannot_upgrade_is_refused_by_name_and_shown_all_the_same() {
 #[tokio::test]
 async fn a_newer_version_is_said_by_upstream_too() {
     let mut says = vec![Says::well("1.29.7"); 3];
-    says.iter_mut().for_each(|says| says.recommended = Some("1.33.0".into()));
+    says.iter_mut()
+        .for_each(|says| says.recommended = Some("1.33.0".into()));
     let newer = Cluster::of(says).await.look().await["newer"].clone();
     assert_eq!(newer["recommended"], "1.33.0");
-    assert!(newer["text"].as_str().is_some_and(|text| text.ends_with("upstream recommends 1.33.0")), "{newer}");
+    assert!(
+        newer["text"]
+            .as_str()
+            .is_some_and(|text| text.ends_with("upstream recommends 1.33.0")),
+        "{newer}"
+    );
     // What was recommended before the upgrade stands there for a day.
     let mut says = vec![Says::well("1.32.2"); 3];
-    says.iter_mut().for_each(|says| says.recommended = Some("1.32.1".into()));
+    says.iter_mut()
+        .for_each(|says| says.recommended = Some("1.32.1".into()));
     let mut cluster = Cluster::of(says).await;
     cluster.hosts.clear();
     let newer = cluster.look().await["newer"].clone();
-    assert_eq!(newer, json!({"patch": null, "newest": null, "recommended": null, "text": "none (catalog of 2026-11-24)"}));
+    assert_eq!(
+        newer,
+        json!({"patch": null, "newest": null, "recommended": null, "text": "none (catalog of 2026-11-24)"})
+    );
 }
 
 #[tokio::test]
@@ -296,7 +331,11 @@ async fn a_look_with_all_servers_down_goes_by_the_disk() {
     let result = cluster.look().await;
     assert_eq!(result["version"], "1.30.6");
     let found = warnings(&result);
-    for words in ["no server runs", "h1: its frontend does not answer: Connection refused", "h2: no server process that root may see"] {
+    for words in [
+        "no server runs",
+        "h1: its frontend does not answer: Connection refused",
+        "h2: no server process that root may see",
+    ] {
         assert!(found.contains(words), "{found}");
     }
     cluster.hosts.clear();
@@ -308,7 +347,10 @@ async fn a_look_with_all_servers_down_goes_by_the_disk() {
 async fn a_host_without_a_frontend_is_not_missed() {
     let mut cluster = Cluster::well().await;
     cluster.fakes.pop();
-    cluster.hosts.insert("h3".into(), running("1.29.7").replace("-server start", "-server start --service history"));
+    cluster.hosts.insert(
+        "h3".into(),
+        running("1.29.7").replace("-server start", "-server start --service history"),
+    );
     let result = cluster.look().await;
     assert!(!warnings(&result).contains("h3: its frontend"), "{}", warnings(&result));
     assert_eq!(result["versions"]["h3"]["roles"], json!(["history"]));
@@ -354,9 +396,14 @@ async fn serving_alone_is_not_enough() {
         tls: Tls::new(Verify::None),
         name: None,
     };
-    let mut peer = Peer::connect(&address, None, Duration::from_secs(1)).await.expect("peer");
+    let mut peer = Peer::connect(&address, None, Duration::from_secs(1))
+        .await
+        .expect("peer");
     let service = crate::temporal::trial::FRONTEND;
-    assert_eq!(peer.health(service).await.expect("health"), crate::temporal::Status::Serving);
+    assert_eq!(
+        peer.health(service).await.expect("health"),
+        crate::temporal::Status::Serving
+    );
     assert_eq!(peer.temporal_version().await.expect("version"), "1.29.7");
     cluster.fakes[1].change(|says| says.database = true);
     cluster.sees(given.clone()).await;
@@ -368,17 +415,51 @@ async fn serving_alone_is_not_enough() {
 async fn each_way_to_be_sick_is_seen() {
     type Change = fn(&mut Says);
     let cases: [(Json, Change, &str); 9] = [
-        (json!({"rings": "complete"}), |says| says.rings.get_mut("worker").expect("ring").truncate(2),
-         "rings: h1, h2: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 3 of 3; h3: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 2 of 3"),
-        (json!({"rings": "complete"}), |says| says.rings.get_mut("worker").expect("ring")[2] = "10.0.0.9:7239".into(),
-         "h3: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 3 of 3 (other members)"),
-        (json!({"rings": "complete"}), |says| drop(says.rings.remove("matching")), "matching 0 of 3"),
-        (json!({"version": "1.30.6"}), |says| says.version = "1.30.6".into(), "versions: h1, h2: 1.29.7; h3: 1.30.6"),
-        (json!({"canary": "nowhere"}), |_| {}, "canary through h1: DescribeNamespace: NOT_FOUND: Namespace is not found."),
-        (json!({"canary": "gone"}), |_| {}, "canary through h1: namespace `gone` is deprecated or deleted"),
-        (json!({"canary": "canary"}), |says| says.matching = false, "canary through h3: no workflow task came"),
-        (json!({"canary": "canary"}), |says| says.closes = false, "canary through h3: the workflow is not completed after 1 s: running"),
-        (json!({"rings": "complete", "canary": "canary"}), |says| says.rings.clear(), "canary: not sent yet"),
+        (
+            json!({"rings": "complete"}),
+            |says| says.rings.get_mut("worker").expect("ring").truncate(2),
+            "rings: h1, h2: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 3 of 3; h3: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 2 of 3",
+        ),
+        (
+            json!({"rings": "complete"}),
+            |says| says.rings.get_mut("worker").expect("ring")[2] = "10.0.0.9:7239".into(),
+            "h3: frontend 3 of 3, history 3 of 3, matching 3 of 3, worker 3 of 3 (other members)",
+        ),
+        (
+            json!({"rings": "complete"}),
+            |says| drop(says.rings.remove("matching")),
+            "matching 0 of 3",
+        ),
+        (
+            json!({"version": "1.30.6"}),
+            |says| says.version = "1.30.6".into(),
+            "versions: h1, h2: 1.29.7; h3: 1.30.6",
+        ),
+        (
+            json!({"canary": "nowhere"}),
+            |_| {},
+            "canary through h1: DescribeNamespace: NOT_FOUND: Namespace is not found.",
+        ),
+        (
+            json!({"canary": "gone"}),
+            |_| {},
+            "canary through h1: namespace `gone` is deprecated or deleted",
+        ),
+        (
+            json!({"canary": "canary"}),
+            |says| says.matching = false,
+            "canary through h3: no workflow task came",
+        ),
+        (
+            json!({"canary": "canary"}),
+            |says| says.closes = false,
+            "canary through h3: the workflow is not completed after 1 s: running",
+        ),
+        (
+            json!({"rings": "complete", "canary": "canary"}),
+            |says| says.rings.clear(),
+            "canary: not sent yet",
+        ),
     ];
     for (given, change, words) in cases {
         let cluster = Cluster::well().await;
@@ -388,11 +469,22 @@ async fn each_way_to_be_sick_is_seen() {
     }
     // Shards are told through the first frontend.
     let cases: [(Change, &str); 4] = [
-        (|says| drop(says.shards.insert("10.0.0.2:7234".into(), vec![])), "shards: 3 of 4 owned, owned by nobody: 2"),
-        (|says| drop(says.shards.insert("10.0.0.2:7234".into(), vec![1, 2])), "shards: 5 of 4 owned, owned twice: 1"),
-        (|says| drop(says.shards.remove("10.0.0.3:7234")),
-         "shards: 3 of 4 owned, owned by nobody: 4, 10.0.0.3:7234: UNAVAILABLE: connection refused"),
-        (|says| says.shard_count = 512, "owned by nobody: 5, 6, 7, 8, 9 and 503 more"),
+        (
+            |says| drop(says.shards.insert("10.0.0.2:7234".into(), vec![])),
+            "shards: 3 of 4 owned, owned by nobody: 2",
+        ),
+        (
+            |says| drop(says.shards.insert("10.0.0.2:7234".into(), vec![1, 2])),
+            "shards: 5 of 4 owned, owned twice: 1",
+        ),
+        (
+            |says| drop(says.shards.remove("10.0.0.3:7234")),
+            "shards: 3 of 4 owned, owned by nobody: 4, 10.0.0.3:7234: UNAVAILABLE: connection refused",
+        ),
+        (
+            |says| says.shard_count = 512,
+            "owned by nobody: 5, 6, 7, 8, 9 and 503 more",
+        ),
     ];
     for (change, words) in cases {
         let cluster = Cluster::well().await;
@@ -425,9 +517,16 @@ async fn a_tag_that_reports_another_version_is_known() {
     let cluster = Cluster::of(vec![Says::well("1.29.4"); 3]).await;
     let done = cluster.run(&json!({"version": "1.29.4.1"})).await.expect("well");
     let message = done.message.unwrap_or_default();
-    assert!(message.starts_with("temporal: version 1.29.4.1 (which says 1.29.4)"), "{message}");
+    assert!(
+        message.starts_with("temporal: version 1.29.4.1 (which says 1.29.4)"),
+        "{message}"
+    );
     let failure = cluster.sick(json!({"version": "1.29.6.1"})).await;
-    assert!(failure.message.contains("versions: h1, h2, h3: 1.29.4"), "{}", failure.message);
+    assert!(
+        failure.message.contains("versions: h1, h2, h3: 1.29.4"),
+        "{}",
+        failure.message
+    );
 }
 
 #[tokio::test]
@@ -443,7 +542,10 @@ async fn a_wait_says_what_it_waits_for() {
     let (done, ()) = tokio::join!(waits, heals);
     done.expect("well");
     let said = cluster.said.lock().expect("said").clone();
-    assert!(said[0].starts_with("waiting for temporal: complete rings: rings: h1: frontend 3 of 3, history 1 of 3"), "{said:?}");
+    assert!(
+        said[0].starts_with("waiting for temporal: complete rings: rings: h1: frontend 3 of 3, history 1 of 3"),
+        "{said:?}"
+    );
     assert!(said[0].ends_with("s left"), "{said:?}");
     assert!(said.iter().any(|text| text.contains("well for 0s of 1s")), "{said:?}");
 }
@@ -460,17 +562,29 @@ async fn mistakes_are_named() {
         (json!({"address": "{{ nope }}"}), "undefined variable `nope`"),
         (json!({"databases": ["main"]}), "no database `main`"),
         (json!({"databases": ["a", "b", "c"]}), "a cluster has two databases"),
-        (json!({"rings": "complete", "to": "1.30.9"}), "`to` does not go with a wait"),
+        (
+            json!({"rings": "complete", "to": "1.30.9"}),
+            "`to` does not go with a wait",
+        ),
         (json!({"stable_for": "1m"}), "`stable_for` does not go with a look"),
-        (json!({"rings": "complete", "stable_for": "2m"}), "it cannot stay well for 2m within 1m"),
+        (
+            json!({"rings": "complete", "stable_for": "2m"}),
+            "it cannot stay well for 2m within 1m",
+        ),
         (json!({"roles": {"fronted": "h1"}}), "`fronted` is no role"),
         (json!({"roles": {"history": "h1"}}), "no host has the role `frontend`"),
-        (json!({"hosts": "h1", "roles": {"frontend": "h1,h2"}}), "h2 has the role `frontend` and is not among `hosts`"),
+        (
+            json!({"hosts": "h1", "roles": {"frontend": "h1,h2"}}),
+            "h2 has the role `frontend` and is not among `hosts`",
+        ),
         (json!({"catalog": "none.yml"}), "none.yml"),
     ];
     for (given, wanted) in cases {
         let found = cluster.place.lint(&KIND, &given);
-        assert!(found.iter().any(|message| message.contains(wanted)), "{given}: {found:?}");
+        assert!(
+            found.iter().any(|message| message.contains(wanted)),
+            "{given}: {found:?}"
+        );
     }
     for given in [
         json!({}),
@@ -505,15 +619,27 @@ async fn the_servers_own_configuration_is_read_and_its_passwords_are_not_shown()
     let given = json!({"config": "/etc/temporal/config/lab.yaml"});
     let result = cluster.run(&given).await.expect("a look").result;
     let store = &result["stores"]["configured"]["h2"]["visibility"];
-    assert_eq!((&store["store"], &store["database"]), (&json!("postgres12"), &json!("temporal_visibility")));
+    assert_eq!(
+        (&store["store"], &store["database"]),
+        (&json!("postgres12"), &json!("temporal_visibility"))
+    );
     assert_eq!(warnings(&result), "");
     assert!(!result.to_string().contains("canary-7"));
 
-    let second = CONFIGURATION.replace("  visibilityStore: v", "  visibilityStore: v\n  secondaryVisibilityStore: d");
-    let clusters = CONFIGURATION.replace("active: { enabled: true }", "active: { enabled: true }, west: { enabled: true }");
+    let second = CONFIGURATION.replace(
+        "  visibilityStore: v",
+        "  visibilityStore: v\n  secondaryVisibilityStore: d",
+    );
+    let clusters = CONFIGURATION.replace(
+        "active: { enabled: true }",
+        "active: { enabled: true }, west: { enabled: true }",
+    );
     for (text, words) in [
         (second.as_str(), "h1, h2, h3 has a `secondaryVisibilityStore`"),
-        (clusters.as_str(), "h1, h2, h3 names several clusters in `clusterMetadata`"),
+        (
+            clusters.as_str(),
+            "h1, h2, h3 names several clusters in `clusterMetadata`",
+        ),
     ] {
         with(&mut cluster, text);
         let mut given = given.clone();
@@ -522,12 +648,22 @@ async fn the_servers_own_configuration_is_read_and_its_passwords_are_not_shown()
         let failure = cluster.run(&given).await.expect_err("refused");
         assert!(failure.message.contains(words), "{}", failure.message);
     }
-    with(&mut cluster, &CONFIGURATION.replace("numHistoryShards: 4", "numHistoryShards: 512"));
+    with(
+        &mut cluster,
+        &CONFIGURATION.replace("numHistoryShards: 4", "numHistoryShards: 512"),
+    );
     let found = warnings(&cluster.run(&given).await.expect("a look").result);
-    assert!(found.contains("numHistoryShards is 512 in the configuration, the cluster has 4"), "{found}");
+    assert!(
+        found.contains("numHistoryShards is 512 in the configuration, the cluster has 4"),
+        "{found}"
+    );
     with(&mut cluster, "a: [canary-7");
     let result = cluster.run(&given).await.expect("a look").result;
-    assert!(warnings(&result).contains("h1, h2, h3: configuration: "), "{}", warnings(&result));
+    assert!(
+        warnings(&result).contains("h1, h2, h3: configuration: "),
+        "{}",
+        warnings(&result)
+    );
     assert!(!result.to_string().contains("canary-7"), "{result}");
     // 1.30 reads its embedded template where it is told nothing.
     with(&mut cluster, CONFIGURATION);

@@ -24,6 +24,7 @@ show "postgresql: one hop with all servers down, backup, rollback, preflight" "$
 show "mysql: 1.29.7 to 1.31.5 under load" "$here/hop.sh" mysql
 show "what a look and a wait say of a cluster, well and sick" "$here/status.sh"
 show "postgresql: one hop by hand" "$here/hop.sh" by-hand
+show "cassandra: the schema by Temporal's own tool, snapshots, one node and two" "$here/../cassandra-test.sh"
 "$here/hop.sh" down
 printf '\n── all\n'; printf '%s\n' "${done[@]}"
 exit $failed

@@ -103,7 +103,8 @@ if wait_for nowhere "$wait canary: nowhere }"; then fail "a canary in no namespa
 echo "── sick: a node is stopped"
 on t3 'systemctl stop temporal'
 if wait_for stopped "$wait rings: complete }"; then fail "a ring without t3 is complete"; fi; message stopped
-look | jq -r '.warnings[]'
+seen=$(look); jq -r '.warnings[]' <<<"$seen"
+same "t3 running" "$(jq -r .versions.t3.running <<<"$seen")" null # though the other nodes' processes are to be seen from t3, too
 on t3 'systemctl start temporal'
 wait_for back 'temporal: { address: "{{ node_ip }}", rings: complete, shards: complete, within: 1m }' || fail "it does not come back: $(message back)"
 

@@ -1,0 +1,63 @@
+//! What a SQL database itself says, asked by the controller: the tool is not believed.
+
+use super::super::plan::State;
+use super::super::{SchemaError, Version, postgres};
+use crate::database::{Database, Engine, Session};
+use crate::job::{Changing, Reading};
+
+/// The version that the database says.
+pub(super) async fn version(database: &Database, host: &dyn Reading) -> Result<Version, SchemaError> {
+    let mut session = Session::open(&database.reached(host).await?, "refit: status").await?;
+    session.refuse_unfit().await?;
+    let state = postgres::read(&mut session, database).await;
+    session.close().await;
+    of(database, &state?)
+}
+
+fn of(database: &Database, state: &State) -> Result<Version, SchemaError> {
+    state.current(database)?.ok_or_else(|| SchemaError::Unfit {
+        label: database.label.clone(),
+        what: "it has no schema_version yet; make the version tables with the tool's `setup-schema -v 0.0`".into(),
+    })
+}
+
+/// The lock under which nobody else updates the schema, as long as the controller lives. None for Cassandra, which has
+/// no such lock.
+pub(super) struct Held {
+    lock: Session,
+}
+
+impl Held {
+    pub(super) async fn take(database: &Database, host: &dyn Changing) -> Result<Option<Held>, SchemaError> {
+        if database.engine == Engine::Cassandra {
+            return Ok(None);
+        }
+        let lock = postgres::hold(database, host).await?;
+        Ok(Some(Held { lock }))
+    }
+
+    /// The version, once no session of this step is at work any more: a statement goes on in the server when the tool
+    /// is killed.
+    pub(super) async fn version(&self, database: &Database, host: &dyn Changing) -> Result<Version, SchemaError> {
+        of(database, &postgres::settled(database, host).await?)
+    }
+
+    /// What makes a version that is recorded unfit for use.
+    pub(super) async fn doubts(&self, database: &Database, host: &dyn Reading) -> Result<Option<String>, SchemaError> {
+        let mut session = Session::open(&database.reached(host).await?, "refit: verify").await?;
+        let invalid = postgres::invalid_indexes(&mut session).await;
+        session.close().await;
+        let invalid = invalid?;
+        Ok((!invalid.is_empty()).then(|| {
+            format!(
+                "it left invalid indexes, which are never used: {}; drop each (DROP INDEX CONCURRENTLY) and build it again as its \
+                 file in the schema's directory does",
+                invalid.join(", ")
+            )
+        }))
+    }
+
+    pub(super) async fn free(self) {
+        self.lock.close().await;
+    }
+}
