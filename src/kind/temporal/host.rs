@@ -135,11 +135,11 @@ pub(super) fn parse(output: &Output, config: Option<&str>) -> HostSays {
         says.warnings
             .push("the server processes here read another configuration".to_owned());
     }
-    let hidden = says
+    let mut hidden = says
         .processes
         .iter()
         .filter_map(|process| process.hidden_from.as_deref());
-    if let Some(user) = hidden.last() {
+    if let Some(user) = hidden.next_back() {
         let text = format!("{user} may not see what the server runs; `become` another account for this step");
         says.warnings.push(text);
     }
