@@ -324,6 +324,7 @@ impl Walk<'_> {
                     id: o.id.clone(),
                     job: &o.job,
                     go_on: &[0],
+                    files: Vec::new(),
                 })
                 .collect();
             let (sender, mut states) = mpsc::unbounded_channel::<(usize, JobState)>();

@@ -144,6 +144,7 @@ impl Run {
                     id: id.clone(),
                     job,
                     go_on: &[],
+                    files: Vec::new(),
                 };
                 let mut state = None;
                 link.jobs(account, &[start], |_, now| state = Some(now))

@@ -112,48 +112,49 @@ pub(crate) fn good_id(id: &JobId) -> bool {
 
 /// Starts jobs in order; each is reported as sections `out`, `err`, `job INDEX STATE`.
 pub(crate) fn jobs(nonce: &str, jobs: &[Start<'_>]) -> Result<String, String> {
-    let mut frame = format!("N={nonce} CAP={} stop=\n", OUTPUT_LIMIT + 1);
-    for (index, start) in jobs.iter().enumerate() {
-        one(&mut frame, nonce, index, start)?;
+    let mut program = text::SUPERVISOR.to_owned();
+    let mut ids = String::new();
+    for start in jobs {
+        one(&mut program, start)?;
+        let _ = write!(ids, " {} -{}", start.id.as_str(), brief(start.job));
     }
-    Ok(frame)
+    Ok(format!(
+        r#"N={nonce} CAP={}
+if [ -n "$locked" ]; then
+printf %s {program} | "$SETSID" /bin/sh -s "$A" "$boot" "$ep" "$FENCE" "$FLOCK" "$TIMEOUT" "$um" {} 2>/dev/null 9>&- | relay 0{ids}
+else mark job 0 "REFUSED the lock is not held"; fi
+"#,
+        OUTPUT_LIMIT + 1,
+        &nonce[..8],
+        program = quote(&program),
+    ))
 }
 
-fn one(frame: &mut String, nonce: &str, index: usize, start: &Start<'_>) -> Result<(), String> {
-    let Job {
-        script: body,
-        environment,
-        timeout,
-        ..
-    } = start.job;
+fn one(program: &mut String, start: &Start<'_>) -> Result<(), String> {
+    let job = start.job;
+    for (sha, text) in &start.files {
+        let _ = writeln!(program, "file {sha} {}", quote(text));
+    }
     let id = start.id.as_str();
-    let file = format!("$J.script-{}", &nonce[..8]);
-    let limit = timeout.map_or(String::new(), seconds);
     let go_on: Vec<String> = start.go_on.iter().map(i32::to_string).collect();
-    let accepted = if go_on.is_empty() {
-        ":".to_owned()
-    } else {
-        format!("case \" {} \" in *\" $rc \"*) ;; *) stop=1;; esac", go_on.join(" "))
-    };
+    let exports = format!(
+        "export REFIT_JOB={id} REFIT_STATE=\"$_A\" REFIT_UPLOADS=\"$_A/uploads\"; {}",
+        exports(&job.environment)?
+    );
     let _ = writeln!(
-        frame,
-        r#"if [ -z "$stop" ]; then
-if fresh {id}; then
-if [ -n "{limit}" ] && [ -z "$TIMEOUT" ]; then st="REFUSED the host lacks timeout (coreutils), which a time limit needs"
-elif {{ printf %s {body} >"{file}"; }} 2>/dev/null; then
-( set -- "$SETSID" /bin/sh -c "$sup" refit-job "$J" "$boot" "$ep" "$FLOCK" "$FENCE" "$um" "{file}" "{limit}" "$TIMEOUT"
-export REFIT_JOB={id} REFIT_STATE="$A" REFIT_UPLOADS="$A/uploads"; {exports}
-exec "$@" ) </dev/null >/dev/null 2>&1 9>&-
-ran $? {id}
-else rm -f "{file}"; st="REFUSED no space, a read-only file system, or no right to write: $A/jobs"; fi
-fi
-report {index} {id}
-case $st in "DONE "*) {accepted};; *) stop=1;; esac
-fi"#,
-        body = script(body)?,
-        exports = exports(environment)?,
+        program,
+        "job {id} '{}' '{}' '{}' {} {}",
+        go_on.join(" "),
+        job.timeout.map_or(String::new(), seconds),
+        brief(job),
+        quote(&exports),
+        script(&job.script)?,
     );
     Ok(())
+}
+
+fn brief(job: &Job) -> &'static str {
+    if job.brief { "b" } else { "" }
 }
 
 fn seconds(limit: Duration) -> String {

@@ -44,4 +44,6 @@ pub(crate) struct Start<'a> {
     pub(crate) job: &'a Job,
     /// The next job of the frame starts after one of these exit codes; empty: after any.
     pub(crate) go_on: &'a [i32],
+    /// Uploads that go in the frame, by their sha256.
+    pub(crate) files: Vec<(&'a str, String)>,
 }

@@ -14,6 +14,7 @@ pub(super) async fn start(link: &Link, id: &JobId, job: &Job) -> JobState {
         id: id.clone(),
         job,
         go_on: &[0],
+        files: Vec::new(),
     };
     link.jobs(&LOGIN, &[start], |_, found| state = Some(found))
         .await
@@ -49,6 +50,7 @@ async fn a_frame_of_jobs_stops_at_the_first_that_fails() {
                 id: ids[i].clone(),
                 job: &jobs[i],
                 go_on: go_on[i],
+                files: Vec::new(),
             })
             .collect();
         let mut seen = Vec::new();
@@ -270,6 +272,7 @@ async fn costs() {
                 id: id.clone(),
                 job: &job,
                 go_on: &[0],
+                files: Vec::new(),
             })
             .collect();
         let at = std::time::Instant::now();
