@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::after::Settled;
-use super::frame::{ends, failure_of, read};
+use super::frame::{ends, failure_of, looked, read};
 use super::host::{Away, Host};
 use super::job::{JobEnd, announced, intent};
 use super::run::{Halt, Run};
@@ -199,20 +199,7 @@ impl Walk<'_> {
                 }
             }
         };
-        Ok(match verdict {
-            Verdict::Same(result) => Done {
-                changed: false,
-                result,
-                diff: None,
-                message: None,
-            },
-            Verdict::Differs { predicted, diff } => Done {
-                changed: true,
-                result: predicted,
-                diff,
-                message: None,
-            },
-        })
+        Ok(looked(verdict))
     }
 
     /// A shell kind as a job of its own: check, announce, start, wait; after a crash look first.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::{Job, Output, Probe};
 use crate::id::{JobId, RunId};
 
-use super::{JobState, Start, text};
+use super::{JobState, Part, Start, text};
 
 /// The most of one stream that comes back: the first half of it and the last.
 pub(crate) const OUTPUT_LIMIT: usize = 256 << 10;
@@ -111,23 +111,51 @@ pub(crate) fn good_id(id: &JobId) -> bool {
 }
 
 /// Starts jobs in order; each is reported as sections `out`, `err`, `job INDEX STATE`.
-pub(crate) fn jobs(nonce: &str, jobs: &[Start<'_>]) -> Result<String, String> {
+pub(crate) fn jobs(nonce: &str, parts: &[Part<'_>]) -> Result<String, String> {
+    let mut frame = format!("N={nonce} CAP={} stop=\n", OUTPUT_LIMIT + 1);
+    let mut index = 0;
+    for some in parts.chunk_by(|a, b| matches!((a, b), (Part::Job(_), Part::Job(_)))) {
+        frame.push_str("if [ -z \"$stop\" ]; then\n");
+        match some {
+            [Part::Look(probe)] => look(&mut frame, index, probe)?,
+            jobs => supervised(&mut frame, &nonce[..8], index, jobs)?,
+        }
+        frame.push_str("fi\n");
+        index += some.len();
+    }
+    Ok(frame)
+}
+
+fn look(frame: &mut String, index: usize, probe: &Probe) -> Result<(), String> {
+    let _ = writeln!(
+        frame,
+        r#"e=$A/.looked; {{ printf '' >"$e"; }} 2>/dev/null || e=/dev/null
+( umask $um; {}eval {} ) </dev/null 2>"$e" 9>&-; rc=$?; mark out
+[ -s "$e" ] && show "$e" b; mark err
+mark job {index} "DONE $rc -"; [ $rc = 0 ] || stop=1"#,
+        exports(&probe.environment)?,
+        script(&probe.script)?
+    );
+    Ok(())
+}
+
+fn supervised(frame: &mut String, word: &str, first: usize, jobs: &[Part<'_>]) -> Result<(), String> {
     let mut program = text::SUPERVISOR.to_owned();
     let mut ids = String::new();
-    for start in jobs {
-        one(&mut program, start)?;
-        let _ = write!(ids, " {} -{}", start.id.as_str(), brief(start.job));
+    for part in jobs {
+        if let Part::Job(start) = part {
+            one(&mut program, start)?;
+            let _ = write!(ids, " {} -{}", start.id.as_str(), brief(start.job));
+        }
     }
-    Ok(format!(
-        r#"N={nonce} CAP={}
-if [ -n "$locked" ]; then
-printf %s {program} | "$SETSID" /bin/sh -s "$A" "$boot" "$ep" "$FENCE" "$FLOCK" "$TIMEOUT" "$um" {} 2>/dev/null 9>&- | relay 0{ids}
-else mark job 0 "REFUSED the lock is not held"; fi
-"#,
-        OUTPUT_LIMIT + 1,
-        &nonce[..8],
+    let _ = writeln!(
+        frame,
+        r#"if [ -n "$locked" ]; then
+printf %s {program} | "$SETSID" /bin/sh -s "$A" "$boot" "$ep" "$FENCE" "$FLOCK" "$TIMEOUT" "$um" {word} 2>/dev/null 9>&- | relay {first}{ids} || stop=1
+else mark job {first} "REFUSED the lock is not held"; stop=1; fi"#,
         program = quote(&program),
-    ))
+    );
+    Ok(())
 }
 
 fn one(program: &mut String, start: &Start<'_>) -> Result<(), String> {

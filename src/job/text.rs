@@ -1,10 +1,11 @@
 //! The shell text that runs on hosts: POSIX, for dash, bash, busybox and ksh.
 
 /// What a host is; printed before the first marker of the frame, a key and a value a line. Sets `um` (the login's
-/// umask) and `boot` for later frames.
+/// umask), `boot` and `clock` for later frames.
 pub(crate) const FACTS: &str = r#"um=$(umask); umask 077; cd /
 boot=; { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-printf 'boot %s\nhome %s\nxdg %s\nid %s\nuname %s\nclock %s\n' "$boot" "$HOME" "$XDG_STATE_HOME" "$(id)" "$(uname -srm)" "$(date +%s)"
+clock=$(date +%s)
+printf 'boot %s\nhome %s\nxdg %s\nid %s\nuname %s\nclock %s\n' "$boot" "$HOME" "$XDG_STATE_HOME" "$(id)" "$(uname -srm)" "$clock"
 [ -d /run/systemd/system ] && echo 'systemd yes'
 for p in flock setsid timeout sha256sum sync stat df tar gzip zstd curl wget openssl sqlite3 psql pg_dump pg_restore mysql mysqldump systemctl readlink mktemp base64 cmp diff od nc; do
   command -v "$p" >/dev/null 2>&1 && echo "program $p"
@@ -23,14 +24,17 @@ ls -ldn $list 2>&1; mark parents
 df -Pk "$d" 2>&1; mark df
 cat /proc/self/mounts 2>/dev/null || cat /etc/mtab 2>/dev/null; mark mounts
 [ -w "$d" ] || printf no; mark writable
-[ -e "$S/id" ] && cat "$S/id"; mark id
-[ -e "$S/owner" ] && cat "$S/owner"; mark owner
+[ -e "$S/id" ] && lines "$S/id"; mark id
+[ -e "$S/owner" ] && lines "$S/owner"; mark owner
 if [ -e "$S/owner" ] && owner_read && alive "$opid" "$ostart" "$oboot"; then printf yes; else printf no; fi; mark live
-[ -e "$S/fence" ] && cat "$S/fence"; mark fence
+[ -e "$S/fence" ] && lines "$S/fence"; mark fence
 "#;
 
 /// Functions that every later frame may use. `N` is the frame's nonce.
 pub(crate) const FUNCTIONS: &str = r#"mark() { printf '\n\036%s %s\n' "$N" "$*"; }
+lines() { # file of a few lines: without a process
+  while IFS= read -r line; do printf '%s\n' "$line"; done <"$1"; printf %s "$line"
+}
 owner_read() { # owner: run epoch since pid pgid start boot instance end, then the controller
   orun= oep= osince= opid= opg= ostart= oboot= oinst= oend= octl=
   { { read -r orun oep osince opid opg ostart oboot oinst oend; read -r octl; } <"$S/owner"; } 2>/dev/null
@@ -66,8 +70,8 @@ take_lock() {
   locked=
   case $boot in '') echo "cannot read /proc/sys/kernel/random/boot_id"; mark lock bad; return;; esac
   FLOCK=$(command -v flock) && SETSID=$(command -v setsid) || { echo "the host lacks flock or setsid (util-linux)"; mark lock bad; return; }
-  [ -d "$S" ] || (umask 022; mkdir -p "$S") 2>&1 || { mark lock bad; return; }
-  chmod 0711 "$S" 2>&1 && mkdir -p "$S/jobs" "$S/uploads" 2>&1 && { printf '' >>"$S/run.lock"; } 2>&1 || { mark lock bad; return; }
+  if [ -d "$S" ]; then chmod 0711 "$S" 2>&1; else (umask 022; mkdir -p -m 0711 "$S") 2>&1; fi || { mark lock bad; return; }
+  { [ -d "$S/jobs" ] && [ -d "$S/uploads" ] || mkdir -p "$S/jobs" "$S/uploads" 2>&1; } && { printf '' >>"$S/run.lock"; } 2>&1 || { mark lock bad; return; }
   exec 9>>"$S/run.lock"
   fenced && return
   got=; i=0
@@ -82,31 +86,31 @@ take_lock() {
     if [ "$take" = 1 ] || { [ "$orun" = "$run" ] && { [ "$oinst" = "$inst" ] || [ "$ep" -gt "$oep" ]; }; }; then
       # Its shell ends, and with it what it was about to start; jobs are in sessions of their own and live on.
       if alive "$opid" "$ostart" "$oboot" && [ "$ppg" = "$opg" ]; then kill -s TERM -- "-$opg"; fi
-      i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 40 ] || { cat "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
-    else cat "$S/owner"; release; mark lock held; return; fi
+      i=0; until "$FLOCK" -n 9 9>&9; do i=$((i+1)); [ $i -lt 40 ] || { lines "$S/owner"; release; mark lock held; return; }; sleep 0.1; done
+    else lines "$S/owner"; release; mark lock held; return; fi
   fi
   fenced && return
   was=none
   if [ -e "$S/owner" ]; then
     owner_read || { [ "$take" = 1 ] || { release; echo "the owner in $S/owner cannot be read; --takeover replaces it"; mark lock bad; return; }; }
     if [ "$orun" != "$run" ]; then
-      [ "$take" = 1 ] || { cat "$S/owner"; release; mark lock held; return; }
+      [ "$take" = 1 ] || { lines "$S/owner"; release; mark lock held; return; }
       was=other
     fi
   fi
-  [ $was = none ] || cat "$S/owner"
+  [ $was = none ] || lines "$S/owner"
   mark lock was
   stat_of $$
   { if [ "$ep" -gt "$fence" ]; then printf '%s end\n' "$ep" >"$S/fence.new" && sync "$S/fence.new" && mv -f "$S/fence.new" "$S/fence"; fi &&
-    put "$S/owner" "$run $ep $(date +%s) $$ $ppg $pstart $boot $inst end
+    put "$S/owner" "$run $ep $clock $$ $ppg $pstart $boot $inst end
 $ctl" &&
-    { if [ -s "$S/id" ] && [ -s "$S/jobs/.id" ]; then :; else put "$S/id" "$newid" && put "$S/jobs/.id" "$newid"; fi; } &&
+    { if [ -s "$S/id" ] && [ -s "$S/jobs/.id" ]; then :; else printf '%s\n' "$newid" >"$S/id" && printf '%s\n' "$newid" >"$S/jobs/.id"; fi; } &&
     bad= && for u in $others; do
       { [ -d "$S/u-$u" ] || mkdir "$S/u-$u"; } && chown "$u" "$S/u-$u" && chmod 0700 "$S/u-$u" &&
       printf '%s end\n' "$ep" >"$S/fence-$u.new" && chown "$u" "$S/fence-$u.new" && mv -f "$S/fence-$u.new" "$S/fence-$u" || { bad=1; break; }
     done && [ -z "$bad" ]; } 2>&1 || { release; mark lock bad; return; }
   A=$S FENCE=$S/fence locked=1
-  cat "$S/id"; mark lock ok
+  lines "$S/id"; mark lock ok
 }
 take_lock
 "#;
@@ -168,7 +172,7 @@ report() { # index, job id, brief; the state is in st
 }
 show() { # file, brief: what our own scripts print is a few lines, which cost no process
   [ -n "$2" ] || { head -c "$CAP" "$1" 2>/dev/null; return; }
-  while IFS= read -r line; do printf '%s\n' "$line"; done <"$1"; printf %s "$line"
+  lines "$1"
 }
 relay() { # index of the first job, then id and brief of each: what the supervisor says of them. False: no more is started
   n=$1; shift

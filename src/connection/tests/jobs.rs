@@ -183,7 +183,7 @@ async fn a_job_outlives_its_controller_and_is_adopted() {
     let (link, run) = locked(&lab, &hub).await;
     let id = job_id(&run, "long");
     let job = Job::new(format!(
-        "echo once >>{}; sleep 2; echo result",
+        "echo once >>{}; sleep 4; echo result",
         lab.path("effects").display()
     ));
     let gone = tokio::time::timeout(Duration::from_millis(600), start(&link, &id, &job)).await;
