@@ -3,43 +3,76 @@
 use std::time::{Duration, Instant};
 
 use crate::id::JobId;
-use crate::job::{self, JobState, OUTPUT_LIMIT, Start};
+use crate::job::{self, JobState, OUTPUT_LIMIT, Part, Start};
 
 use super::error::{Cause, Lost};
-use super::link::{Account, Lease, Link, SHORT, Slot};
+use super::link::{Account, Lease, Link, PROBE, SHORT, Slot};
 use super::lock::Answer;
 use super::shell::{Section, Shell, nonce};
 
 impl Link {
-    /// One frame that starts the jobs in order. Each state is given to `on` as it comes; after the first that is not
-    /// Done with an exit code its `go_on` holds, no further one is started and `on` is not called for the rest. The
-    /// lock must be held, and the jobs' uploads must have been sent. Sending the same jobs again is safe: none starts twice. An error says nothing about any
-    /// effect; `Cause::Fenced` means that another run or controller has the host.
+    /// `parts` without anything to look at.
     pub(crate) async fn jobs(
         &self,
         account: &Account,
         jobs: &[Start<'_>],
         on: impl FnMut(usize, JobState) + Send,
     ) -> Result<(), Lost> {
-        let nonce = nonce();
-        let text = match job::jobs(&nonce, jobs) {
-            Ok(text) => text,
-            Err(_) => return self.one_by_one(account, jobs, on).await,
-        };
-        let ids: Vec<JobId> = jobs.iter().map(|start| start.id.clone()).collect();
-        self.states(account, &ids, &nonce, &text, None, on).await
+        let parts: Vec<Part<'_>> = jobs.iter().map(Part::Job).collect();
+        self.parts(account, &parts, on).await
     }
 
-    /// One of the jobs cannot be sent: those before it are, and it is refused.
+    /// One frame that starts jobs, and looks at things, in order. Each state is given to `on` as it comes; after the first that is not
+    /// Done with an exit code its `go_on` holds, no further one is started and `on` is not called for the rest. The
+    /// lock must be held, and the jobs' uploads must have been sent. Sending the same jobs again is safe: none starts twice. An error says nothing about any
+    /// effect; `Cause::Fenced` means that another run or controller has the host.
+    pub(crate) async fn parts(
+        &self,
+        account: &Account,
+        parts: &[Part<'_>],
+        on: impl FnMut(usize, JobState) + Send,
+    ) -> Result<(), Lost> {
+        let nonce = nonce();
+        let text = match job::jobs(&nonce, parts) {
+            Ok(text) => text,
+            Err(_) => return self.one_by_one(account, parts, on).await,
+        };
+        self.part_states(account, parts, &nonce, &text, on).await
+    }
+
+    async fn part_states(
+        &self,
+        account: &Account,
+        parts: &[Part<'_>],
+        nonce: &str,
+        text: &str,
+        on: impl FnMut(usize, JobState) + Send,
+    ) -> Result<(), Lost> {
+        let ids: Vec<Option<&JobId>> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Job(start) => Some(&start.id),
+                Part::Look(_) => None,
+            })
+            .collect();
+        let limit = |next: usize| match parts.get(next) {
+            Some(Part::Look(probe)) => Some(probe.timeout.unwrap_or(PROBE)),
+            _ => None,
+        };
+        self.states(account, &ids, nonce, text, limit, on).await
+    }
+
+    /// One of the parts cannot be sent: those before it are, and it is refused.
     async fn one_by_one(
         &self,
         account: &Account,
-        jobs: &[Start<'_>],
+        parts: &[Part<'_>],
         mut on: impl FnMut(usize, JobState) + Send,
     ) -> Result<(), Lost> {
-        for (index, start) in jobs.iter().enumerate() {
+        for (index, part) in parts.iter().enumerate() {
             let nonce = nonce();
-            let text = match job::jobs(&nonce, std::slice::from_ref(start)) {
+            let one = std::slice::from_ref(part);
+            let text = match job::jobs(&nonce, one) {
                 Ok(text) => text,
                 Err(why) => {
                     on(index, JobState::Refused(why));
@@ -47,20 +80,16 @@ impl Link {
                 }
             };
             let mut go_on = false;
-            self.states(
-                account,
-                std::slice::from_ref(&start.id),
-                &nonce,
-                &text,
-                None,
-                |_, state| {
-                    go_on = match &state {
-                        JobState::Done { output, .. } => start.go_on.is_empty() || start.go_on.contains(&output.rc),
-                        _ => false,
-                    };
-                    on(index, state);
-                },
-            )
+            self.part_states(account, one, &nonce, &text, |_, state| {
+                go_on = match (&state, part) {
+                    (JobState::Done { output, .. }, Part::Job(start)) => {
+                        start.go_on.is_empty() || start.go_on.contains(&output.rc)
+                    }
+                    (JobState::Done { output, .. }, Part::Look(_)) => output.rc == 0,
+                    _ => false,
+                };
+                on(index, state);
+            })
             .await?;
             if !go_on {
                 break;
@@ -73,12 +102,13 @@ impl Link {
     pub(crate) async fn status(&self, account: &Account, ids: &[JobId]) -> Result<Vec<JobState>, Lost> {
         let nonce = nonce();
         let mut states: Vec<Option<JobState>> = ids.iter().map(|_| None).collect();
+        let named: Vec<Option<&JobId>> = ids.iter().map(Some).collect();
         self.states(
             account,
-            ids,
+            &named,
             &nonce,
             &job::status(&nonce, ids),
-            Some(SHORT),
+            |_| Some(SHORT),
             |index, state| {
                 states[index] = Some(state);
             },
@@ -99,13 +129,12 @@ impl Link {
             let seconds = left.unwrap_or(10).clamp(1, 10);
             let nonce = nonce();
             let mut last = None;
-            let ids = std::slice::from_ref(id);
             self.states(
                 account,
-                ids,
+                &[Some(id)],
                 &nonce,
                 &job::wait(&nonce, id, seconds),
-                Some(SHORT * 2),
+                |_| Some(SHORT * 2),
                 |_, state| {
                     last = Some(state);
                 },
@@ -125,25 +154,28 @@ impl Link {
             return Ok(());
         }
         let nonce = nonce();
-        self.states(account, ids, &nonce, &job::ack(&nonce, ids), Some(SHORT), |_, _| {})
+        let named: Vec<Option<&JobId>> = ids.iter().map(Some).collect();
+        let text = job::ack(&nonce, ids);
+        self.states(account, &named, &nonce, &text, |_| Some(SHORT), |_, _| {})
             .await
     }
 
-    /// Runs a frame of the account's prepared shell and reads the sections `out`, `err`, `job INDEX STATE`.
+    /// Runs a frame of the account's prepared shell and reads the sections `out`, `err`, `job INDEX STATE`. `ids` has None
+    /// for what is no job; `limit` says how long the part with this index may be silent.
     async fn states(
         &self,
         account: &Account,
-        ids: &[JobId],
+        ids: &[Option<&JobId>],
         nonce: &str,
         text: &str,
-        limit: Option<Duration>,
+        limit: impl Fn(usize) -> Option<Duration> + Send,
         mut on: impl FnMut(usize, JobState) + Send,
     ) -> Result<(), Lost> {
         let lease = self.lease().ok_or_else(|| Lost {
             text: "the host lock is not held".to_owned(),
             cause: Some(Cause::Fenced),
         })?;
-        if let Some(bad) = ids.iter().find(|id| !job::good_id(id)) {
+        if let Some(bad) = ids.iter().flatten().find(|id| !job::good_id(id)) {
             return Err(Lost::new(format!("`{}` is no job id", bad.as_str().escape_debug())));
         }
         let slot = self.slot(account);
@@ -153,8 +185,9 @@ impl Link {
         let (mut out, mut err) = (Section::default(), Section::default());
         let mut fenced = false;
         let mut long = Vec::new();
+        let mut next = 0;
         let ended = shell
-            .frame(nonce, text, limit, &mut errors, |section| {
+            .frame(nonce, text, limit(next), &mut errors, |section| {
                 match section.words.split_once(' ') {
                     None if section.words == "out" => out = section,
                     None if section.words == "err" => err = section,
@@ -162,12 +195,15 @@ impl Link {
                         let (index, words) = rest.split_once(' ').unwrap_or((rest, ""));
                         let index: usize = index.parse().unwrap_or(usize::MAX);
                         let (out, err) = (std::mem::take(&mut out), std::mem::take(&mut err));
-                        if index >= ids.len() {
-                            return limit;
-                        }
-                        if out.body.len() > OUTPUT_LIMIT || err.body.len() > OUTPUT_LIMIT {
-                            long.push((index, words.to_owned(), out.body, err.body));
-                            return limit;
+                        let Some(id) = ids.get(index) else {
+                            return limit(next);
+                        };
+                        next = index + 1;
+                        if let Some(id) = id
+                            && (out.body.len() > OUTPUT_LIMIT || err.body.len() > OUTPUT_LIMIT)
+                        {
+                            long.push((index, *id, words.to_owned(), out.body, err.body));
+                            return limit(next);
                         }
                         match job::state(words, out.body, err.body) {
                             Some(state) => on(index, state),
@@ -176,16 +212,16 @@ impl Link {
                     }
                     _ => {}
                 }
-                limit
+                limit(next)
             })
             .await;
         if let Err(broken) = ended {
             return Err(self.lost(broken).await);
         }
-        for (index, words, mut out, mut err) in long {
+        for (index, id, words, mut out, mut err) in long {
             for (name, body) in [("out", &mut out), ("err", &mut err)] {
                 if body.len() > OUTPUT_LIMIT {
-                    self.shorten(&mut shell, &ids[index], name, body).await?;
+                    self.shorten(&mut shell, id, name, body).await?;
                 }
             }
             if let Some(state) = job::state(&words, out, err) {

@@ -28,7 +28,7 @@ pub(super) const SHORT: Duration = Duration::from_secs(30);
 /// The least that opening a shell may take, however short the limit for connecting.
 pub(super) const LEAST: Duration = Duration::from_secs(5);
 /// A probe without a limit of its own.
-const PROBE: Duration = Duration::from_secs(30);
+pub(super) const PROBE: Duration = Duration::from_secs(30);
 
 /// One host. All calls may come from several tasks; the shell of an account takes one frame at a time. A call that is
 /// dropped in the middle ends its shell, and with it the probe that ran; jobs live on.

@@ -16,9 +16,10 @@ mod tests;
 mod tunnel;
 mod upload;
 
-pub(crate) use crate::job::Start;
+pub(crate) use crate::job::{Part, Start};
 pub(crate) use error::{ConnectError, Holder, LockError, UploadError};
 pub(crate) use hub::Hub;
 pub(crate) use link::{Account, Link};
 pub(crate) use lock::{Held, Identity, Look};
 pub(crate) use target::{Jump, Kind, Sudo, Target, Var, good_become_user};
+pub(crate) use upload::{TOGETHER, in_frame};

@@ -1,8 +1,6 @@
 //! Files to a host: on a channel of their own, checked there before they get their name.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::job::{Upload, UploadFrom};
@@ -13,58 +11,10 @@ use super::shell::{Channel, SECTION_LIMIT, marker, nonce};
 
 /// Up to here a text goes as a word of a frame, which saves opening a channel.
 const SMALL: usize = 64 << 10;
-/// Up to here small files go together.
-const TOGETHER: usize = 512 << 10;
+/// Up to here small files go together in one frame.
+pub(crate) const TOGETHER: usize = 512 << 10;
 
 impl Link {
-    /// Sends the small ones among these files in one exchange and with one check of all; gives those that are on the
-    /// host now. `upload` sends the others, and says what is wrong where something is.
-    pub(crate) async fn upload_small<'u>(&self, account: &Account, uploads: &[&'u Upload]) -> HashSet<&'u str> {
-        let mut texts: Vec<(&str, Cow<'_, [u8]>)> = Vec::new();
-        let mut size = 0;
-        for upload in uploads {
-            let Some(text) = small(upload).filter(|text| size + text.len() <= TOGETHER) else {
-                continue;
-            };
-            let sha = upload.sha256.as_str();
-            if is_sha256(sha) && !texts.iter().any(|(known, _)| *known == sha) {
-                size += text.len();
-                texts.push((sha, text));
-            }
-        }
-        if texts.len() < 2 {
-            return HashSet::new();
-        }
-        let Ok(folder) = self.uploads(account).await else {
-            return HashSet::new();
-        };
-        let id = nonce();
-        let part = format!("{folder}/.{}", &id[..16]);
-        let mut frame = format!("N={id}; umask 077; {{ mkdir -p {part} && cd {part} && {{\n").into_bytes();
-        for (sha, text) in &texts {
-            frame.extend_from_slice(b"printf %s ");
-            quoted(&mut frame, text);
-            frame.extend_from_slice(format!(" >{sha}\n").as_bytes());
-        }
-        let names: Vec<&str> = texts.iter().map(|(sha, _)| *sha).collect();
-        let names = names.join(" ");
-        frame.extend_from_slice(
-            format!(
-                "sha256sum {names} | while read -r s f; do [ \"$s\" = \"$f\" ] || exit 1; done && mv -f {names} ..\n}}; }} 2>/dev/null && h=yes || h=no
-cd /; rmdir {part} 2>/dev/null || rm -rf {part}; printf '\\n\\036%s have %s\\n' $N $h\n"
-            )
-            .as_bytes(),
-        );
-        let mut have = false;
-        let sent = self
-            .exchange(account, &id, &frame, |section| have = section.words == "have yes")
-            .await;
-        match sent {
-            Ok(()) if have => texts.into_iter().map(|(sha, _)| sha).collect(),
-            _ => HashSet::new(),
-        }
-    }
-
     /// The account's folder of uploads, as text for a shell.
     async fn uploads(&self, account: &Account) -> Result<String, Lost> {
         let lease = self.lease().ok_or_else(|| Lost {
@@ -179,16 +129,38 @@ fn quoted(frame: &mut Vec<u8>, bytes: &[u8]) {
     frame.push(b'\'');
 }
 
-/// What can go as a word of a frame.
-fn small(upload: &Upload) -> Option<Cow<'_, [u8]>> {
-    if upload.size > SMALL as u64 {
+/// A job's small files, by their sha256, which go in the frame that starts it; and the others, which `upload` sends before.
+pub(crate) fn in_frame(uploads: &[Upload]) -> (Vec<(&str, String)>, Vec<&Upload>) {
+    let (mut texts, mut others) = (Vec::new(), Vec::new());
+    let mut size = 0;
+    for upload in uploads {
+        match text_of(upload).filter(|text| size + text.len() <= TOGETHER) {
+            Some(text) => {
+                size += text.len();
+                texts.push((upload.sha256.as_str(), text));
+            }
+            None => others.push(upload),
+        }
+    }
+    (texts, others)
+}
+
+fn text_of(upload: &Upload) -> Option<String> {
+    if upload.size > SMALL as u64 || !is_sha256(&upload.sha256) {
         return None;
     }
-    let text = match &upload.from {
-        UploadFrom::Bytes(bytes) => Cow::Borrowed(bytes.as_slice()),
-        UploadFrom::File(path) => Cow::Owned(std::fs::read(path).ok()?),
+    let bytes = match &upload.from {
+        UploadFrom::Bytes(bytes) => bytes.as_ref().clone(),
+        UploadFrom::File(path) => std::fs::read(path).ok()?,
     };
-    Some(text).filter(|text| text.len() <= SMALL && !text.contains(&0))
+    let sum: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let whole = bytes.len() <= SMALL && sum == upload.sha256;
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| whole && !text.contains('\0'))
 }
 
 enum Sent {

@@ -78,7 +78,9 @@ impl Session {
         let connect = async {
             match database.engine {
                 Engine::Mysql => mysql::connect(database).await.map(Link::Mysql),
-                Engine::Postgres | Engine::Sqlite | Engine::Cassandra => postgres::connect(database, tag).await.map(Link::Postgres),
+                Engine::Postgres | Engine::Sqlite | Engine::Cassandra => {
+                    postgres::connect(database, tag).await.map(Link::Postgres)
+                }
             }
         };
         let link = match tokio::time::timeout(CONNECT, connect).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::drive::Try;
+use super::frame::looked;
 use super::host::{Away, Host};
 use super::run::Halt;
 use super::steps::{Walk, in_one_line, predicted, waits};
@@ -272,20 +273,7 @@ impl Walk<'_> {
                         done.changed = false;
                         return Ok(done);
                     }
-                    return action.judge(&output).map(|verdict| match verdict {
-                        Verdict::Same(result) => Done {
-                            changed: false,
-                            result,
-                            diff: None,
-                            message: None,
-                        },
-                        Verdict::Differs { predicted, diff } => Done {
-                            changed: true,
-                            result: predicted,
-                            diff,
-                            message: None,
-                        },
-                    });
+                    return action.judge(&output).map(looked);
                 }
                 Err(lost) => {
                     on.drop_link(&link).await;

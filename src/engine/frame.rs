@@ -1,6 +1,6 @@
 //! Several units of one host and account: one read-only frame with every check, then one frame of jobs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,26 +10,34 @@ use super::host::{Away, Host};
 use super::job::{JobEnd, announced, ended, intent};
 use super::run::Halt;
 use super::steps::{End, FrameUnit, FrameWhat, Reg, Walk};
-use crate::connection::{Account, Start};
+use crate::connection::{Account, Part, Start, TOGETHER, in_frame};
 use crate::event::{Event, Outcome};
 use crate::id::{HostName, JobId, Unit};
 use crate::job::JobState;
-use crate::kind::{Action, Done, Facts, Failure, Job, Output, Probe, ShellAction, Upload, Verdict};
+use crate::kind::{Action, Done, Facts, Failure, Job, Output, Probe, ShellAction, Verdict};
 use crate::plan::Ready;
 
 type Results = HashMap<Unit, Reg>;
 
-/// A job of the frame.
+/// What the frame of jobs holds for one unit.
 struct Ordered<'f, 'a> {
     unit: &'f FrameUnit<'a>,
     ready: &'f Ready,
-    job: Job,
-    id: JobId,
-    attempt: u32,
+    order: Order,
     /// What the check said will change.
     diff: Option<String>,
     /// Units that need no job, between this one and the next.
     idle: Vec<&'f FrameUnit<'a>>,
+}
+
+enum Order {
+    Job {
+        job: Job,
+        id: JobId,
+        attempt: u32,
+    },
+    /// A kind that only reads, after jobs whose effects it must see.
+    Look(Probe),
 }
 
 /// Units that ended and are not in the journal yet: what is known at one moment shares a commit.
@@ -49,11 +57,12 @@ impl Batch {
 }
 
 impl Walk<'_> {
-    /// Gives what is through, and how the host's way ended if it ended here. Units that are in neither were not begun.
+    /// `changing`: this stage has changed the host already. Gives what is through, and how the host's way ended if it ended here. Units that are in neither were not begun.
     pub(crate) async fn frame(
         &self,
         host: &HostName,
         frame: Vec<FrameUnit<'_>>,
+        changing: bool,
     ) -> Result<(Results, Option<End>), Halt> {
         let mut batch = Batch::default();
         let mut results = Results::new();
@@ -78,13 +87,40 @@ impl Walk<'_> {
             return Ok((results, None));
         };
         let begun = Instant::now();
-        let (facts, outputs) = match self.look(&on, &account, &frame).await {
-            Ok(seen) => seen,
+        // Jobs look again by themselves. So only a host where nothing has to be done is asked about everything: what differs
+        // first is found in a short frame, and where this stage has changed the host before, that is not asked either.
+        let every = self.run.check_mode() || self.run.loaded.options.diff;
+        let mut facts = match self.look(&on, &account, &[]).await {
+            Ok((facts, _)) => facts,
             Err(text) => return self.away(&frame, begun, text, results).await,
         };
+        let mut asked = match frame.iter().position(|unit| first_job(unit, &facts)) {
+            Some(_) if every => frame.len(),
+            Some(first) if changing && !sends_much(&frame[first], &facts) => 0,
+            Some(first) => first + 1,
+            None => frame.len(),
+        };
+        let mut outputs = HashMap::new();
+        if asked > 0 {
+            match self.look(&on, &account, &frame[..asked]).await {
+                Ok((now, seen)) => (facts, outputs) = (now, seen),
+                Err(text) => return self.away(&frame, begun, text, results).await,
+            }
+        }
         let mut jobs_from = None;
         let mut diffs: HashMap<Unit, String> = HashMap::new();
         for (index, unit) in frame.iter().enumerate() {
+            if index == asked && asked > 0 && jobs_from.is_none() {
+                self.record(std::mem::take(&mut batch), &mut results, None).await?;
+                match self.look(&on, &account, &frame[asked..]).await {
+                    Ok((now, seen)) => {
+                        facts = now;
+                        outputs.extend(seen.into_iter().map(|(at, output)| (at + index, output)));
+                    }
+                    Err(text) => return self.away(&frame[asked..], begun, text, results).await,
+                }
+                asked = frame.len();
+            }
             let FrameWhat::Do(ready) = &unit.what else {
                 if jobs_from.is_none() || self.run.check_mode() {
                     self.idle(unit, &mut batch);
@@ -223,7 +259,6 @@ impl Walk<'_> {
         mut results: Results,
     ) -> Result<(Results, Option<End>), Halt> {
         let mut orders: Vec<Ordered<'_, '_>> = Vec::new();
-        let mut sent = HashSet::new();
         for unit in frame {
             let FrameWhat::Do(ready) = &unit.what else {
                 if let Some(last) = orders.last_mut() {
@@ -231,53 +266,34 @@ impl Walk<'_> {
                 }
                 continue;
             };
-            // A kind that only reads must see what the jobs before it did: the next frame.
-            let Some(mut job) = shell(ready).apply(facts) else {
-                break;
+            let order = match (shell(ready).apply(facts), shell(ready).check(facts)) {
+                (Some(job), _) => match self.order(unit, ready, job, &orders) {
+                    Some(order) => order,
+                    None => break,
+                },
+                (None, Some(probe)) => Order::Look(probe),
+                (None, None) => break,
             };
-            // A job takes its uploads away: two that need the same file cannot share a frame.
-            if job.uploads.iter().any(|upload| !sent.insert(upload.sha256.clone())) {
-                break;
-            }
-            job.timeout = job.timeout.or(unit.step.timeout);
-            job.environment.extend(
-                ready
-                    .environment
-                    .iter()
-                    .map(|(name, (value, _))| (name.clone(), value.clone())),
-            );
-            let attempt = self.run.state().units.get(&unit.unit).map_or(0, |known| known.attempt) + 1;
             orders.push(Ordered {
                 unit,
                 ready,
-                job,
-                id: JobId::new(&self.run.id, &unit.unit, attempt),
-                attempt,
+                order,
                 diff: diffs.remove(&unit.unit),
                 idle: Vec::new(),
             });
         }
         // Another host's step that was delegated here may need the same file.
-        let _uploads = if sent.is_empty() {
-            None
-        } else {
-            Some(on.uploads.lock().await)
-        };
+        let sends = orders
+            .iter()
+            .any(|o| matches!(&o.order, Order::Job { job, .. } if !job.uploads.is_empty()));
+        let _uploads = if sends { Some(on.uploads.lock().await) } else { None };
         let begun = Instant::now();
-        let files: Vec<&Upload> = orders.iter().flat_map(|order| &order.job.uploads).collect();
-        let there = match on.current().await {
-            Some(link) if files.len() > 1 => link.upload_small(account, &files).await,
-            _ => HashSet::new(),
-        };
         for order in &orders {
             self.began(order.unit.step, &order.unit.unit, order.ready);
-            let missing: Vec<&Upload> = order
-                .job
-                .uploads
-                .iter()
-                .filter(|upload| !there.contains(upload.sha256.as_str()))
-                .collect();
-            if let Err(end) = self.run.send(on, account, &order.unit.unit, missing).await {
+            let Order::Job { job, .. } = &order.order else {
+                continue;
+            };
+            if let Err(end) = self.run.send(on, account, &order.unit.unit, &job.uploads).await {
                 let (event, reg) = self.outcome(order, begun, Err(failure_of(end)));
                 let mut batch = Batch::default();
                 batch.push(&order.unit.unit, event, reg.clone());
@@ -287,16 +303,54 @@ impl Walk<'_> {
         }
         let intents: Vec<Event> = orders
             .iter()
-            .map(|o| intent(on, &o.unit.unit, o.attempt, &o.id, &o.ready.digest, o.unit.step))
+            .filter_map(|o| match &o.order {
+                Order::Job { id, attempt, .. } => {
+                    Some(intent(on, &o.unit.unit, *attempt, id, &o.ready.digest, o.unit.step))
+                }
+                Order::Look(_) => None,
+            })
             .collect();
         self.run.emit(intents).await?;
         let (last, end) = self.start(on, account, &orders, begun, &mut results).await?;
         // What came after a failure never began, and the host said so: it is announced no longer.
-        let withdrawn: Vec<Unit> = orders[last..].iter().map(|o| o.unit.unit.clone()).collect();
+        let withdrawn: Vec<Unit> = orders[last..]
+            .iter()
+            .filter(|o| matches!(o.order, Order::Job { .. }))
+            .map(|o| o.unit.unit.clone())
+            .collect();
         if !withdrawn.is_empty() && !matches!(end, Some(End::Unreachable(_) | End::Unknown(_))) {
             self.run.emit(vec![Event::Withdrawn { units: withdrawn }]).await?;
         }
         Ok((results, end))
+    }
+
+    /// A job with its files. None: it belongs to a frame of its own.
+    fn order(&self, unit: &FrameUnit<'_>, ready: &Ready, mut job: Job, before: &[Ordered<'_, '_>]) -> Option<Order> {
+        let size = |job: &Job| -> usize { in_frame(&job.uploads).0.iter().map(|(_, text)| text.len()).sum() };
+        let together: usize = before
+            .iter()
+            .map(|o| match &o.order {
+                Order::Job { job, .. } => size(job),
+                Order::Look(_) => 0,
+            })
+            .sum();
+        // Whether more than a few kilobytes must be sent is asked first.
+        if !before.is_empty() && (together + size(&job) > TOGETHER || !in_frame(&job.uploads).1.is_empty()) {
+            return None;
+        }
+        job.timeout = job.timeout.or(unit.step.timeout);
+        job.environment.extend(
+            ready
+                .environment
+                .iter()
+                .map(|(name, (value, _))| (name.clone(), value.clone())),
+        );
+        let attempt = self.run.state().units.get(&unit.unit).map_or(0, |known| known.attempt) + 1;
+        Some(Order::Job {
+            id: JobId::new(&self.run.id, &unit.unit, attempt),
+            job,
+            attempt,
+        })
     }
 
     /// Sends the frame; gives how many orders came to an end.
@@ -310,18 +364,38 @@ impl Walk<'_> {
     ) -> Result<(usize, Option<End>), Halt> {
         let mut next = 0;
         if let Ok(link) = on.link(self.run).await {
-            let starts: Vec<Start<'_>> = orders
+            let texts: Vec<Vec<(&str, String)>> = orders
                 .iter()
-                .map(|o| Start {
-                    id: o.id.clone(),
-                    job: &o.job,
-                    go_on: &[0],
+                .map(|o| match &o.order {
+                    Order::Job { job, .. } => in_frame(&job.uploads).0,
+                    Order::Look(_) => Vec::new(),
+                })
+                .collect();
+            let starts: Vec<Option<Start<'_>>> = orders
+                .iter()
+                .zip(&texts)
+                .map(|(o, texts)| match &o.order {
+                    Order::Job { id, job, .. } => Some(Start {
+                        id: id.clone(),
+                        job,
+                        go_on: &[0],
+                        files: texts.iter().map(|(sha, text)| (*sha, text.as_str())).collect(),
+                    }),
+                    Order::Look(_) => None,
+                })
+                .collect();
+            let parts: Vec<Part<'_>> = orders
+                .iter()
+                .zip(&starts)
+                .filter_map(|(o, start)| match &o.order {
+                    Order::Look(probe) => Some(Part::Look(probe)),
+                    Order::Job { .. } => start.as_ref().map(Part::Job),
                 })
                 .collect();
             let (sender, mut states) = mpsc::unbounded_channel::<(usize, JobState)>();
             let sending = async {
                 let sender = sender;
-                link.jobs(account, &starts, |index, state| {
+                link.parts(account, &parts, |index, state| {
                     let _ = sender.send((index, state));
                 })
                 .await
@@ -372,15 +446,19 @@ impl Walk<'_> {
         // The rest one by one: each is found on the host, or started if it never was.
         for order in &orders[next..] {
             let since = Instant::now();
-            let (identity, boot) = self.announcement(&order.unit.unit, on);
-            let end = self
-                .run
-                .finish(on, account, &order.id, Some(&order.job), (&identity, &boot))
-                .await;
             let mut batch = Batch::default();
-            let ended = self
-                .conclude(on, account, order, since, end, &mut batch, results)
-                .await?;
+            let ended = match &order.order {
+                Order::Job { job, id, .. } => {
+                    let (identity, boot) = self.announcement(&order.unit.unit, on);
+                    let end = self.run.finish(on, account, id, Some(job), (&identity, &boot)).await;
+                    self.conclude(on, account, order, since, end, &mut batch, results)
+                        .await?
+                }
+                Order::Look(_) => {
+                    let raw = self.read_only(order.unit.step, &order.unit.unit, order.ready).await;
+                    self.close_order(order, since, raw, &mut batch)
+                }
+            };
             self.record(batch, results, Some((on, account))).await?;
             next += 1;
             if let Some(end) = ended {
@@ -415,7 +493,10 @@ impl Walk<'_> {
     ) -> Result<Option<End>, Halt> {
         let action = shell(order.ready);
         let raw = match end {
-            JobEnd::Done { output, late } => read(action, &output, late, order.job.timeout),
+            JobEnd::Done { output, late } => match &order.order {
+                Order::Job { job, .. } => read(action, &output, late, job.timeout),
+                Order::Look(_) => action.judge(&output).map(looked),
+            },
             JobEnd::Unknown(text) => {
                 // Settling it may run something.
                 let before = std::mem::take(batch);
@@ -425,6 +506,17 @@ impl Walk<'_> {
             }
             end => Err(failure_of(end)),
         };
+        Ok(self.close_order(order, begun, raw, batch))
+    }
+
+    /// Puts the end of an order, and of the units after it that need no host, into the batch.
+    fn close_order(
+        &self,
+        order: &Ordered<'_, '_>,
+        begun: Instant,
+        raw: Result<Done, Failure>,
+        batch: &mut Batch,
+    ) -> Option<End> {
         let raw = raw.map(|mut done| {
             if done.changed && done.diff.is_none() {
                 done.diff.clone_from(&order.diff);
@@ -435,15 +527,15 @@ impl Walk<'_> {
         let (event, reg) = self.outcome(order, begun, raw);
         let end = ends(&reg);
         batch.push(&order.unit.unit, event, reg);
-        if finished {
-            batch.through.push(order.id.clone());
+        if let (true, Order::Job { id, .. }) = (finished, &order.order) {
+            batch.through.push(id.clone());
         }
         if end.is_none() {
             for unit in &order.idle {
                 self.idle(unit, batch);
             }
         }
-        Ok(end)
+        end
     }
 
     /// A unit that needs no host. False: it needs one.
@@ -490,12 +582,12 @@ impl Walk<'_> {
 
     fn outcome(&self, order: &Ordered<'_, '_>, begun: Instant, raw: Result<Done, Failure>) -> (Event, Reg) {
         let unit = order.unit;
-        let attempt = self
-            .run
-            .state()
-            .units
-            .get(&unit.unit)
-            .map_or(order.attempt, |u| u.attempt.max(order.attempt));
+        let own = match &order.order {
+            Order::Job { attempt, .. } => *attempt,
+            Order::Look(_) => 0,
+        };
+        let known = self.run.state().units.get(&unit.unit).map_or(0, |u| u.attempt);
+        let attempt = known.max(own);
         self.ended(
             unit.step,
             &unit.unit,
@@ -505,6 +597,38 @@ impl Walk<'_> {
             raw,
             Some(order.ready),
         )
+    }
+}
+
+/// Does it need a job, as far as one can tell without asking the host?
+fn first_job(unit: &FrameUnit<'_>, facts: &Facts) -> bool {
+    matches!(&unit.what, FrameWhat::Do(ready) if shell(ready).apply(facts).is_some())
+}
+
+/// Does its job need files that are too large to be sent without asking?
+fn sends_much(unit: &FrameUnit<'_>, facts: &Facts) -> bool {
+    let FrameWhat::Do(ready) = &unit.what else {
+        return false;
+    };
+    let job = shell(ready).apply(facts);
+    job.is_some_and(|job| !in_frame(&job.uploads).1.is_empty())
+}
+
+/// What a look says.
+pub(crate) fn looked(verdict: Verdict) -> Done {
+    match verdict {
+        Verdict::Same(result) => Done {
+            changed: false,
+            result,
+            diff: None,
+            message: None,
+        },
+        Verdict::Differs { predicted, diff } => Done {
+            changed: true,
+            result: predicted,
+            diff,
+            message: None,
+        },
     }
 }
 

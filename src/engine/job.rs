@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::host::{Away, Host};
 use super::run::Run;
-use crate::connection::{Account, Link, Start, UploadError};
+use crate::connection::{Account, Link, Start, UploadError, in_frame};
 use crate::event::{Event, Intent};
 use crate::id::{JobId, Unit};
 use crate::job::JobState;
@@ -31,15 +31,16 @@ pub(crate) enum JobEnd {
 const SHOWN_UPLOAD: u64 = 1 << 20;
 
 impl Run {
-    /// Sends a unit's files. Nothing that runs or is read changes by it.
+    /// Sends those of a job's files that do not go in its frame. Nothing that runs or is read changes by it.
     pub(crate) async fn send(
         &self,
         host: &Arc<Host>,
         account: &Account,
         unit: &Unit,
-        uploads: impl IntoIterator<Item = &Upload>,
+        uploads: &[Upload],
     ) -> Result<(), JobEnd> {
-        for upload in uploads {
+        let (_, files) = in_frame(uploads);
+        for upload in files {
             let mut tries = 0;
             loop {
                 tries += 1;
@@ -141,10 +142,12 @@ impl Run {
                 let Some(job) = job else {
                     return Ok(Some(JobEnd::Refused("announced, and never started".into())));
                 };
+                let (texts, _) = in_frame(&job.uploads);
                 let start = Start {
                     id: id.clone(),
                     job,
                     go_on: &[],
+                    files: texts.iter().map(|(sha, text)| (*sha, text.as_str())).collect(),
                 };
                 let mut state = None;
                 link.jobs(account, &[start], |_, now| state = Some(now))

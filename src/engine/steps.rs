@@ -142,7 +142,10 @@ impl<'a> Walk<'a> {
                     Err(end) => return Ok(end),
                 }
             } else {
-                let (results, end) = self.frame(host, frame).await?;
+                let changing = done
+                    .values()
+                    .any(|reg| reg.outcome == Outcome::Changed && !reg.restored);
+                let (results, end) = self.frame(host, frame, changing).await?;
                 done.extend(results);
                 if let Some(end) = end {
                     return Ok(end);

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::{Job, Output, Probe};
 use crate::id::{JobId, RunId};
 
-use super::{JobState, Start, text};
+use super::{JobState, Part, Start, text};
 
 /// The most of one stream that comes back: the first half of it and the last.
 pub(crate) const OUTPUT_LIMIT: usize = 256 << 10;
@@ -111,49 +111,78 @@ pub(crate) fn good_id(id: &JobId) -> bool {
 }
 
 /// Starts jobs in order; each is reported as sections `out`, `err`, `job INDEX STATE`.
-pub(crate) fn jobs(nonce: &str, jobs: &[Start<'_>]) -> Result<String, String> {
+pub(crate) fn jobs(nonce: &str, parts: &[Part<'_>]) -> Result<String, String> {
     let mut frame = format!("N={nonce} CAP={} stop=\n", OUTPUT_LIMIT + 1);
-    for (index, start) in jobs.iter().enumerate() {
-        one(&mut frame, nonce, index, start)?;
+    let mut index = 0;
+    for some in parts.chunk_by(|a, b| matches!((a, b), (Part::Job(_), Part::Job(_)))) {
+        frame.push_str("if [ -z \"$stop\" ]; then\n");
+        match some {
+            [Part::Look(probe)] => look(&mut frame, index, probe)?,
+            jobs => supervised(&mut frame, &nonce[..8], index, jobs)?,
+        }
+        frame.push_str("fi\n");
+        index += some.len();
     }
     Ok(frame)
 }
 
-fn one(frame: &mut String, nonce: &str, index: usize, start: &Start<'_>) -> Result<(), String> {
-    let Job {
-        script: body,
-        environment,
-        timeout,
-        ..
-    } = start.job;
-    let id = start.id.as_str();
-    let file = format!("$J.script-{}", &nonce[..8]);
-    let limit = timeout.map_or(String::new(), seconds);
-    let go_on: Vec<String> = start.go_on.iter().map(i32::to_string).collect();
-    let accepted = if go_on.is_empty() {
-        ":".to_owned()
-    } else {
-        format!("case \" {} \" in *\" $rc \"*) ;; *) stop=1;; esac", go_on.join(" "))
-    };
+fn look(frame: &mut String, index: usize, probe: &Probe) -> Result<(), String> {
     let _ = writeln!(
         frame,
-        r#"if [ -z "$stop" ]; then
-if fresh {id}; then
-if [ -n "{limit}" ] && [ -z "$TIMEOUT" ]; then st="REFUSED the host lacks timeout (coreutils), which a time limit needs"
-elif {{ printf %s {body} >"{file}"; }} 2>/dev/null; then
-( set -- "$SETSID" /bin/sh -c "$sup" refit-job "$J" "$boot" "$ep" "$FLOCK" "$FENCE" "$um" "{file}" "{limit}" "$TIMEOUT"
-export REFIT_JOB={id} REFIT_STATE="$A" REFIT_UPLOADS="$A/uploads"; {exports}
-exec "$@" ) </dev/null >/dev/null 2>&1 9>&-
-ran $? {id}
-else rm -f "{file}"; st="REFUSED no space, a read-only file system, or no right to write: $A/jobs"; fi
-fi
-report {index} {id}
-case $st in "DONE "*) {accepted};; *) stop=1;; esac
-fi"#,
-        body = script(body)?,
-        exports = exports(environment)?,
+        r#"e=$A/.looked; {{ printf '' >"$e"; }} 2>/dev/null || e=/dev/null
+( umask $um; {}eval {} ) </dev/null 2>"$e" 9>&-; rc=$?; mark out
+[ -s "$e" ] && show "$e" b; mark err
+mark job {index} "DONE $rc -"; [ $rc = 0 ] || stop=1"#,
+        exports(&probe.environment)?,
+        script(&probe.script)?
     );
     Ok(())
+}
+
+fn supervised(frame: &mut String, word: &str, first: usize, jobs: &[Part<'_>]) -> Result<(), String> {
+    let mut program = text::SUPERVISOR.to_owned();
+    let mut ids = String::new();
+    for part in jobs {
+        if let Part::Job(start) = part {
+            one(&mut program, start)?;
+            let _ = write!(ids, " {} -{}", start.id.as_str(), brief(start.job));
+        }
+    }
+    let _ = writeln!(
+        frame,
+        r#"if [ -n "$locked" ]; then
+printf %s {program} | "$SETSID" /bin/sh -s "$A" "$boot" "$ep" "$FENCE" "$FLOCK" "$TIMEOUT" "$um" {word} 2>/dev/null 9>&- | relay {first}{ids} || stop=1
+else mark job {first} "REFUSED the lock is not held"; stop=1; fi"#,
+        program = quote(&program),
+    );
+    Ok(())
+}
+
+fn one(program: &mut String, start: &Start<'_>) -> Result<(), String> {
+    let job = start.job;
+    for (sha, text) in &start.files {
+        let _ = writeln!(program, "file {sha} {}", quote(text));
+    }
+    let id = start.id.as_str();
+    let go_on: Vec<String> = start.go_on.iter().map(i32::to_string).collect();
+    let exports = format!(
+        "export REFIT_JOB={id} REFIT_STATE=\"$_A\" REFIT_UPLOADS=\"$_A/uploads\"; {}",
+        exports(&job.environment)?
+    );
+    let _ = writeln!(
+        program,
+        "job {id} '{}' '{}' '{}' {} {}",
+        go_on.join(" "),
+        job.timeout.map_or(String::new(), seconds),
+        brief(job),
+        quote(&exports),
+        script(&job.script)?,
+    );
+    Ok(())
+}
+
+fn brief(job: &Job) -> &'static str {
+    if job.brief { "b" } else { "" }
 }
 
 fn seconds(limit: Duration) -> String {

@@ -48,4 +48,13 @@ pub(crate) struct Start<'a> {
     pub(crate) job: &'a Job,
     /// The next job of the frame starts after one of these exit codes; empty: after any.
     pub(crate) go_on: &'a [i32],
+    /// Uploads that go in the frame, by their sha256.
+    pub(crate) files: Vec<(&'a str, &'a str)>,
+}
+
+/// A part of a frame.
+pub(crate) enum Part<'a> {
+    Job(&'a Start<'a>),
+    /// Something to look at between jobs; the frame goes on after exit code 0. It is reported as a job that is done.
+    Look(&'a Probe),
 }

@@ -63,6 +63,9 @@ pub(crate) struct Job {
     /// Sent before the job starts, to `$REFIT_UPLOADS/<sha256>`; the script moves or copies them and removes them.
     pub(crate) uploads: Vec<Upload>,
     pub(crate) timeout: Option<Duration>,
+    /// Our own text, which prints a few lines without NUL, leaves nothing running and does not ask for `$$`: it gets no
+    /// shell of its own, and its output is read without a process.
+    pub(crate) brief: bool,
 }
 
 impl Job {
@@ -72,6 +75,7 @@ impl Job {
             environment: IndexMap::new(),
             uploads: Vec::new(),
             timeout: None,
+            brief: false,
         }
     }
 }

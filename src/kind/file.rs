@@ -267,6 +267,7 @@ impl ShellAction for Ensure {
         }
         text.push_str("look \"$path\"\nshow\nprintf 'changed=%s\\n' \"$changed\"\n");
         Some(Job {
+            brief: true,
             environment: self.environment.clone(),
             ..Job::new(text)
         })

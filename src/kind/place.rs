@@ -574,6 +574,7 @@ impl ShellAction for Placement {
         }
         text.push_str("printf 'item=\\nany=%s\\n' \"$any\"\n");
         Some(Job {
+            brief: true,
             environment: self.environment.clone(),
             uploads,
             ..Job::new(text)

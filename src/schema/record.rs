@@ -65,7 +65,9 @@ impl Record<'_> {
             ),
         };
         let conflict = match engine {
-            Engine::Postgres | Engine::Sqlite | Engine::Cassandra => "ON CONFLICT (version_partition, db_name) DO UPDATE SET",
+            Engine::Postgres | Engine::Sqlite | Engine::Cassandra => {
+                "ON CONFLICT (version_partition, db_name) DO UPDATE SET"
+            }
             Engine::Mysql => "ON DUPLICATE KEY UPDATE",
         };
         let new_row = |column: &str| match engine {

@@ -105,15 +105,6 @@ impl Fake {
         }
     }
 
-    /// Three frontends of a healthy cluster.
-    pub(crate) async fn three(version: &str) -> Vec<Fake> {
-        let mut all = Vec::new();
-        for _ in 0..3 {
-            all.push(Fake::start(Says::well(version)).await);
-        }
-        all
-    }
-
     pub(crate) fn change(&self, change: impl FnOnce(&mut Says)) {
         change(&mut self.says.lock().expect("says"));
     }

@@ -147,6 +147,7 @@ async fn the_pump_ends_probes_behind_sudo_and_jobs_live() {
             id: id.clone(),
             job: &job,
             go_on: &[],
+            files: Vec::new(),
         }];
         tokio::time::timeout(
             std::time::Duration::from_millis(900),
@@ -200,6 +201,7 @@ async fn the_pump_ends_probes_behind_sudo_and_jobs_live() {
         id: job_id(&run, "other"),
         job: &job,
         go_on: &[],
+        files: Vec::new(),
     };
     let mut printed = String::new();
     second
@@ -264,6 +266,7 @@ async fn a_host_that_goes_dark_is_noticed_and_a_reboot_is_seen() {
         id: id.clone(),
         job: &job,
         go_on: &[],
+        files: Vec::new(),
     }];
     let begun = std::time::Instant::now();
     let dark = async {

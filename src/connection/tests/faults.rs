@@ -72,6 +72,7 @@ async fn round(
             id: jobs[*index].0.clone(),
             job: &jobs[*index].1,
             go_on: &[],
+            files: Vec::new(),
         })
         .collect();
     let mut waiting = None;
@@ -390,6 +391,7 @@ async fn controller() {
         id,
         job: &job,
         go_on: &[],
+        files: Vec::new(),
     };
     let probes = [Probe::new("exec sleep 3000808")];
     let _ = tokio::join!(

@@ -14,6 +14,7 @@ pub(super) async fn start(link: &Link, id: &JobId, job: &Job) -> JobState {
         id: id.clone(),
         job,
         go_on: &[0],
+        files: Vec::new(),
     };
     link.jobs(&LOGIN, &[start], |_, found| state = Some(found))
         .await
@@ -49,6 +50,7 @@ async fn a_frame_of_jobs_stops_at_the_first_that_fails() {
                 id: ids[i].clone(),
                 job: &jobs[i],
                 go_on: go_on[i],
+                files: Vec::new(),
             })
             .collect();
         let mut seen = Vec::new();
@@ -184,7 +186,7 @@ async fn a_job_outlives_its_controller_and_is_adopted() {
     let (link, run) = locked(&lab, &hub).await;
     let id = job_id(&run, "long");
     let job = Job::new(format!(
-        "echo once >>{}; sleep 2; echo result",
+        "echo once >>{}; sleep 4; echo result",
         lab.path("effects").display()
     ));
     let gone = tokio::time::timeout(Duration::from_millis(600), start(&link, &id, &job)).await;
@@ -273,6 +275,7 @@ async fn costs() {
                 id: id.clone(),
                 job: &job,
                 go_on: &[0],
+                files: Vec::new(),
             })
             .collect();
         let at = std::time::Instant::now();

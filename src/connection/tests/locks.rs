@@ -101,6 +101,7 @@ async fn another_run_is_refused_by_name_and_takes_over_when_told_to() {
                         id,
                         job: &long,
                         go_on: &[],
+                        files: Vec::new(),
                     }],
                     |_, _| {},
                 )
@@ -119,6 +120,7 @@ async fn another_run_is_refused_by_name_and_takes_over_when_told_to() {
                 id: job_id(&run, "late"),
                 job: &late,
                 go_on: &[],
+                files: Vec::new(),
             }],
             |_, _| {},
         )
@@ -174,6 +176,7 @@ async fn a_stale_fence_is_seen_by_a_shell_that_was_open_before() {
                 id,
                 job: &job,
                 go_on: &[],
+                files: Vec::new(),
             }],
             |_, _| panic!("answered"),
         )

@@ -271,6 +271,7 @@ async fn root_gives_other_accounts_a_folder() {
         id,
         job: &job,
         go_on: &[],
+        files: Vec::new(),
     };
     link.jobs(&nobody, &[start], |_, state| printed = super::jobs::done(state).stdout)
         .await
@@ -285,6 +286,7 @@ async fn root_gives_other_accounts_a_folder() {
         id: lab::job_id(&run, "b"),
         job: &job,
         go_on: &[],
+        files: Vec::new(),
     };
     let lost = link
         .jobs(&nobody, &[start], |_, state| panic!("{state:?}"))

@@ -1,8 +1,8 @@
 //! What a SQL database itself says, asked by the controller: the tool is not believed.
 
-use super::super::plan::State;
 use super::super::executor;
 use super::super::mysql::Mysql;
+use super::super::plan::State;
 use super::super::postgres::{Postgres, invalid_indexes};
 use super::super::{SchemaError, Version, apply};
 use crate::database::{Database, Engine, Session};
