@@ -114,6 +114,14 @@ fn with_an_inventory_too() {
     let environment = [("REFIT_TEMPORAL_BUILDS", dir.path())];
     for (inventory, servers) in [("inventories/lab", 3), ("inventories/lab-split", 6)] {
         let lab = write("lab.ini", &addresses(servers));
+        // A server without its `--service` would do all four roles, wherever it stands.
+        let services = ["eval", "services", "--host", "t1", "-i", inventory, "-i", &lab];
+        let wanted = if servers == 6 {
+            "\" --service matching\""
+        } else {
+            "\"\""
+        };
+        assert_eq!(fine(&services).trim(), wanted, "{inventory}");
         for name in ["preflight", "backup", "upgrade", "upgrade-down", "rollback"] {
             let playbook = format!("playbooks/temporal/{name}.yml");
             let mut lint = vec!["lint", &playbook, "-i", inventory, "-i", &lab];

@@ -72,7 +72,7 @@ load_verdict() {
   wait "$load" || true # its own exit code also counts starts that were refused; what is asked here is what was lost
   load=
   local line; line=$(tail -n 1 "$dir/load.out"); echo "$line"
-  [[ $line =~ started=([0-9]+)\ completed=([0-9]+)\ failed=0\ lost=0\  ]] || fail "the load lost something, or gave no verdict: $(tail -n 2 "$dir/load.err")"
+  [[ $line =~ started=([0-9]+)\ completed=([0-9]+)\ failed=0\ lost=0\ open=0\  ]] || { cp "$dir"/load.{out,err} target/ 2>/dev/null || true; fail "the load lost something, left it open, or gave no verdict (target/load.out, load.err): $(tail -n 2 "$dir/load.err")"; }
   [[ ${BASH_REMATCH[1]} = "${BASH_REMATCH[2]}" && ${BASH_REMATCH[1]} -gt 5 ]] || fail "not every started workflow was completed"
 }
 
