@@ -86,10 +86,7 @@ impl Look {
     async fn look(&self, host: &dyn Reading) -> Result<Done, Failure> {
         let report = self.report(host).await;
         let mut result = report.json();
-        let path = match &self.to {
-            Some(to) => Some(report.path(to)),
-            None => None,
-        };
+        let path = self.to.as_ref().map(|to| report.path(to));
         let known = path.as_ref().and_then(|path| path.as_ref().ok());
         let text = match self.table {
             true => report.page(known),

@@ -154,8 +154,10 @@ fn waits(params: &Params) -> bool {
     WAITS.iter().any(|name| params.has(name))
 }
 
+type Sides = Vec<(Side, Arc<Database>)>;
+
 /// The databases of the step with their sides; None while one is not known yet.
-fn databases(params: &Params, context: &Context<'_>) -> Result<Option<Vec<(Side, Arc<Database>)>>, Diagnostics> {
+fn databases(params: &Params, context: &Context<'_>) -> Result<Option<Sides>, Diagnostics> {
     if params.pending("databases") {
         return Ok(None);
     }

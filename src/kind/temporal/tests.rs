@@ -269,7 +269,8 @@ async fn what_refit_cannot_upgrade_is_refused_by_name_and_shown_all_the_same() {
         says.iter_mut().for_each(change);
         says
     };
-    let cases: [(fn(&mut Says), &str); 2] = [
+    type Change = fn(&mut Says);
+    let cases: [(Change, &str); 2] = [
         (
             |says| says.visibility = "postgres12,elasticsearch".into(),
             "two visibility stores (postgres12,elasticsearch)",
