@@ -63,7 +63,7 @@ stages:
     between: 2m
     steps:
       - command: "true"
-        undo: []
+        notify: x
       - reboot: {}
       - include: more.yml
 "#,
@@ -84,11 +84,11 @@ stages:
     5 |     between: 2m
       |     ^^^^^^^
 
-    error: `undo` of a step is known, not built yet
+    error: `notify` of a step is known, not built yet
      --> play.yml:8:9
       |
-    8 |         undo: []
-      |         ^^^^
+    8 |         notify: x
+      |         ^^^^^^
 
     error: the kind `reboot` is known, not built yet
      --> play.yml:9:9
