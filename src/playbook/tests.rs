@@ -808,11 +808,17 @@ steps:
        |
        = help: did you mean `password`?
 
-    error: the engine `cassandra` is known, not built yet
-      --> p.yml:13:16
+    error: the database needs `host`
+      --> p.yml:13:3
        |
     13 |   c: { engine: cassandra, via: h }
-       |                ^^^^^^^^^
+       |   ^
+
+    error: the database needs `name`
+      --> p.yml:13:3
+       |
+    13 |   c: { engine: cassandra, via: h }
+       |   ^
 
     error: the database has no `engine`
       --> p.yml:14:3
@@ -848,7 +854,7 @@ steps:
     16 |   f: text
        |      ^^^^
 
-    16 errors
+    17 errors
     "#);
 }
 
