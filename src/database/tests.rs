@@ -343,6 +343,10 @@ fn entries_are_decoded() {
 #[test]
 fn every_mistake_of_an_entry_is_found_at_once() {
     let cases: &[(Value, &[&str])] = &[
+        (
+            json!({"engine": "cassandra"}),
+            &["no `host` (a node, or a list of nodes)", "no `name` (the keyspace)"],
+        ),
         (json!({"engine": "oracle"}), &["unknown engine `oracle`"]),
         (json!({"host": "x"}), &["no `engine`"]),
         (

@@ -172,16 +172,46 @@ async fn locked<D: Dialect>(
     while !D::lock(work, database, unit(host.tag())).await? {
         let holder = D::holder(watch, database).await?;
         let who = format!("another schema update is at work ({holder})");
-        let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
-            return Err(SchemaError::Failed {
-                label: database.label.clone(),
-                what: format!("{who}; waited {} s", PATIENCE.as_secs()),
-            });
-        };
-        let why = format!("{}: {who}; {} s left", database.label, left.as_secs());
-        rest(host, &why, Duration::from_millis(500)).await?;
+        wait_on(database, host, &who, began).await?;
     }
     Ok(())
+}
+
+async fn wait_for_strangers<D: Dialect>(
+    watch: &mut Session,
+    database: &Database,
+    host: &dyn Changing,
+    own: &str,
+) -> Answer<()> {
+    let began = Instant::now();
+    while let Some(who) = D::stranger(watch, own).await? {
+        let who = format!("somebody else changes the schema ({who})");
+        wait_on(database, host, &who, began).await?;
+    }
+    Ok(())
+}
+
+/// One more rest, or the end of the patience with somebody.
+async fn wait_on(database: &Database, host: &dyn Changing, who: &str, began: Instant) -> Answer<()> {
+    let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
+        return Err(SchemaError::Failed {
+            label: database.label.clone(),
+            what: format!("{who}; waited {} s", PATIENCE.as_secs()),
+        });
+    };
+    let why = format!("{}: {who}; {} s left", database.label, left.as_secs());
+    rest(host, &why, Duration::from_millis(500)).await
+}
+
+/// While a lock is held by `own`: waits for sessions of this unit and for statements of others that change the schema,
+/// then reads.
+pub(super) async fn quiet<D: Dialect>(database: &Database, host: &dyn Changing, own: &str) -> Answer<State> {
+    let mut watch = patiently(database, "refit: watch", host).await?;
+    wait_for_ours::<D>(&mut watch, database, host, own).await?;
+    wait_for_strangers::<D>(&mut watch, database, host, own).await?;
+    let state = D::read(&mut watch, database).await?;
+    watch.close().await;
+    Ok(state)
 }
 
 /// A session that holds the lock under which nobody else updates the schema. It is idle and in no transaction, so that
@@ -314,7 +344,7 @@ impl<D: Dialect> Update<'_, D> {
         wait_for_ours::<D>(&mut self.watch, self.database, self.host, self.work.id()).await?;
         locked::<D>(&mut self.work, &mut self.watch, self.database, self.host).await?;
         self.work.simple(D::settings()).await?;
-        self.wait_for_strangers().await?;
+        wait_for_strangers::<D>(&mut self.watch, self.database, self.host, self.work.id()).await?;
         let state = D::read(&mut self.watch, self.database).await?;
         let mut plan = plan::<D>(&mut self.watch, self.database, layout, to, &state).await?;
         stand::<D>(&mut self.watch, self.database, layout, &mut plan, &state, self.journal).await?;
@@ -372,25 +402,6 @@ impl<D: Dialect> Update<'_, D> {
     }
 
     /// Never a blocking wait: `CREATE INDEX CONCURRENTLY` waits for every older snapshot, and so for whoever waits.
-    async fn wait_for_strangers(&mut self) -> Answer<()> {
-        let began = Instant::now();
-        while let Some(who) = D::stranger(&mut self.watch, self.work.id()).await? {
-            let Some(left) = PATIENCE.checked_sub(began.elapsed()) else {
-                return Err(self.failed(format!(
-                    "somebody else changes the schema ({who}); waited {} s",
-                    PATIENCE.as_secs()
-                )));
-            };
-            let why = format!(
-                "{}: somebody else changes the schema ({who}); {} s left",
-                self.database.label,
-                left.as_secs()
-            );
-            rest(self.host, &why, Duration::from_millis(500)).await?;
-        }
-        Ok(())
-    }
-
     pub(super) fn failed(&self, what: String) -> SchemaError {
         SchemaError::Failed {
             label: self.database.label.clone(),

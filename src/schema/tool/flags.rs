@@ -321,6 +321,23 @@ pub(super) fn global(
     Ok(text)
 }
 
+/// MariaDB calls it `tx_isolation`, and does not know the name that the tool would set.
+pub(super) fn for_mariadb(options: &mut IndexMap<String, Value>) {
+    let own = "tx_isolation=%27READ-COMMITTED%27";
+    let given = options
+        .get("connect-attributes")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if given.contains("isolation=") {
+        return;
+    }
+    let all = match given {
+        "" => own.to_owned(),
+        given => format!("{given}&{own}"),
+    };
+    options.insert("connect-attributes".to_owned(), all.into());
+}
+
 /// The names that a step gave, as the tool spells them.
 pub(super) fn named(options: &serde_json::Map<String, Value>) -> IndexMap<String, Value> {
     let known = |(key, value): (&String, &Value)| Some((find(&bare(key))?.name.to_owned(), value.clone()));

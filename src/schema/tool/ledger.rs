@@ -5,7 +5,7 @@ use super::super::mysql::Mysql;
 use super::super::plan::State;
 use super::super::postgres::{Postgres, invalid_indexes};
 use super::super::{SchemaError, Version, apply};
-use crate::database::{Database, Engine, Session};
+use crate::database::{Database, Engine, Product, Session};
 use crate::job::{Changing, Reading};
 
 /// The version that the database says.
@@ -15,6 +15,17 @@ pub(super) async fn version(database: &Database, host: &dyn Reading) -> Result<V
     let state = apply::read(&mut session, database).await;
     session.close().await;
     of(database, &state?)
+}
+
+/// MariaDB, where MySQL is meant?
+pub(super) async fn mariadb(database: &Database, host: &dyn Reading) -> Result<bool, SchemaError> {
+    if database.engine != Engine::Mysql {
+        return Ok(false);
+    }
+    let mut session = Session::open(&database.reached(host).await?, "refit: status").await?;
+    let server = session.server().await;
+    session.close().await;
+    Ok(server?.product == Product::Mariadb)
 }
 
 fn of(database: &Database, state: &State) -> Result<Version, SchemaError> {
@@ -42,12 +53,11 @@ impl Held {
         Ok(Some(Held { lock }))
     }
 
-    /// The version, once no session of this step is at work any more: a statement goes on in the server when the tool
-    /// is killed.
+    /// The version, once nothing changes the schema any more: a statement goes on in the server when the tool is killed.
     pub(super) async fn version(&self, database: &Database, host: &dyn Changing) -> Result<Version, SchemaError> {
         let state = match database.engine {
-            Engine::Mysql => executor::settled::<Mysql>(database, host).await?,
-            _ => executor::settled::<Postgres>(database, host).await?,
+            Engine::Mysql => executor::quiet::<Mysql>(database, host, self.lock.id()).await?,
+            _ => executor::quiet::<Postgres>(database, host, self.lock.id()).await?,
         };
         of(database, &state)
     }

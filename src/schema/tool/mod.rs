@@ -100,10 +100,23 @@ pub(crate) struct Tool {
     seen: Mutex<Option<Look>>,
 }
 
+/// The program that is there, and what it is given beside the database's settings.
+#[derive(Clone, Debug)]
+struct Program {
+    release: Version,
+    options: IndexMap<String, Value>,
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.release.fmt(f)
+    }
+}
+
 /// What a look found.
 #[derive(Clone, Debug)]
 struct Look {
-    release: Version,
+    release: Program,
     now: Version,
 }
 
@@ -232,7 +245,7 @@ impl Tool {
         self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    async fn look(&self, host: &dyn Reading, plugin: Plugin, release: &Version) -> Result<Version, SchemaError> {
+    async fn look(&self, host: &dyn Reading, plugin: Plugin, release: &Program) -> Result<Version, SchemaError> {
         let mut text = self.prelude(plugin, release)?;
         if let Place::Dir(dir) = &self.asked.place {
             let dir = path_word(dir);
@@ -284,7 +297,7 @@ impl Tool {
     }
 
     /// The release that the program is of; Ok(Err): it is not there.
-    async fn ask_release(&self, host: &dyn Reading, plugin: Plugin) -> Result<Result<Version, String>, SchemaError> {
+    async fn ask_release(&self, host: &dyn Reading, plugin: Plugin) -> Result<Result<Program, String>, SchemaError> {
         let text = format!(
             "tool={}\nif [ -f \"$tool\" ] && [ -x \"$tool\" ]; then\n  printf 'said=%s\\n' \"$(\"$tool\" --version 2>&1 </dev/null | head -n 1)\"\n\
              else\n  echo \"problem=there is no program $tool on this host\"\nfi\nexit 0\n",
@@ -294,7 +307,17 @@ impl Tool {
         if let Some(problem) = report.first("problem") {
             return Ok(Err(problem.to_owned()));
         }
-        self.release_of(plugin, report.get("said")).map(Ok)
+        let release = self.release_of(plugin, report.get("said"))?;
+        let mut options = flags::named(&self.asked.options);
+        if ledger::mariadb(&self.asked.database, host).await? {
+            let visibility = matches!(&self.asked.place, Place::Embedded(name) if name.ends_with("/visibility"));
+            if visibility {
+                let what = "MariaDB cannot hold Temporal's visibility (its version 1.2 fails); MySQL, PostgreSQL or Elasticsearch can";
+                return Err(self.unfit(what.to_owned()));
+            }
+            flags::for_mariadb(&mut options);
+        }
+        Ok(Ok(Program { release, options }))
     }
 
     fn release_of(&self, plugin: Plugin, said: &str) -> Result<Version, SchemaError> {
@@ -377,13 +400,13 @@ impl Tool {
     }
 
     /// Functions, `tool` with its flags and `nodetool`, and the files ready.
-    fn prelude(&self, plugin: Plugin, release: &Version) -> Result<String, SchemaError> {
+    fn prelude(&self, plugin: Plugin, program: &Program) -> Result<String, SchemaError> {
+        let Program { release, options } = program;
         if let (Place::Embedded(_), true) = (&self.asked.place, flags::before(release, "1.23")) {
             let what = format!("{release} has no embedded schemas (they came with 1.23): write `dir`");
             return Err(self.unfit(what));
         }
-        let options = flags::named(&self.asked.options);
-        let global = flags::global(&self.asked.database, plugin, release, &options).map_err(|what| self.unfit(what))?;
+        let global = flags::global(&self.asked.database, plugin, release, options).map_err(|what| self.unfit(what))?;
         Ok(format!(
             "{FUNCTIONS}tool() {{ {}{global} \"$@\"; }}\nnodetool() {{ {} \"$@\"; }}\nprepare\n",
             path_word(&self.asked.program),
@@ -392,7 +415,7 @@ impl Tool {
     }
 
     /// The job: Cassandra's nodes are looked at again, since the job may begin long after the look.
-    fn job(&self, plugin: Plugin, release: &Version, tag: &str) -> Result<Job, SchemaError> {
+    fn job(&self, plugin: Plugin, release: &Program, tag: &str) -> Result<Job, SchemaError> {
         let from = match &self.asked.place {
             Place::Dir(dir) => format!("-d {}", path_word(dir)),
             Place::Embedded(name) => format!("-s {}", flags::word(name)),
@@ -488,7 +511,7 @@ impl Tool {
         &self,
         host: &dyn Changing,
         plugin: Plugin,
-        release: Version,
+        release: Program,
         from: Version,
         held: Option<Held>,
     ) -> Result<Done, Failure> {
@@ -518,7 +541,7 @@ impl Tool {
         &self,
         host: &dyn Changing,
         plugin: Plugin,
-        release: &Version,
+        release: &Program,
         from: &Version,
         held: Option<&Held>,
         output: &Output,
@@ -581,7 +604,7 @@ impl Tool {
         &self,
         host: &dyn Changing,
         plugin: Plugin,
-        release: &Version,
+        release: &Program,
         from: &Version,
         held: Option<&Held>,
         failure: Failure,
@@ -629,7 +652,7 @@ impl Tool {
         }
     }
 
-    async fn close(&self, host: &dyn Changing, from: &Version, release: &Version) -> Result<(), Failure> {
+    async fn close(&self, host: &dyn Changing, from: &Version, release: &Program) -> Result<(), Failure> {
         host.record(Segment {
             name: format!("{}/tool", self.asked.to),
             digest: format!("{} from {from}", host.tag()),
@@ -641,7 +664,7 @@ impl Tool {
 
     fn done(
         &self,
-        release: &Version,
+        release: &Program,
         from: &Version,
         now: &Version,
         applied: Vec<String>,
@@ -651,7 +674,7 @@ impl Tool {
         Done {
             changed,
             result: json!({
-                "from": from.as_str(), "to": now.as_str(), "applied": applied, "tool": release.as_str(), "log": log,
+                "from": from.as_str(), "to": now.as_str(), "applied": applied, "tool": release.release.as_str(), "log": log,
             }),
             diff: None,
             message: Some(match changed {

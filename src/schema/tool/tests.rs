@@ -84,6 +84,19 @@ fn settings_become_the_flags_of_that_release() {
         flags_of(&nodes, "1.24.3", json!({"aa": "x"})),
         "error: `allowed-authenticators` came with 1.25, and this tool is 1.24.3"
     );
+    let mut mysql = database(Engine::Mysql, Verify::None);
+    mysql.port = 3036;
+    assert!(flags_of(&mysql, "1.31.5", json!({})).contains("--plugin mysql8"));
+    assert!(
+        lint_database(&mysql)
+            .iter()
+            .any(|(message, _)| message.contains("3036"))
+    );
+    let mut options = IndexMap::new();
+    for expected in ["tx_isolation=%27READ-COMMITTED%27"; 2] {
+        flags::for_mariadb(&mut options);
+        assert_eq!(options["connect-attributes"], expected);
+    }
     let mut six = database(Engine::Postgres, Verify::None);
     six.host = "::1".into();
     assert!(flags_of(&six, "1.31.5", json!({})).starts_with("--endpoint '[::1]' "));
@@ -336,8 +349,10 @@ fn the_release_is_what_the_program_says() {
         assert!(found.contains(words), "{said}: {found}");
     }
     // releases that have no embedded schemas
-    let error = tool(None)
-        .prelude(Plugin::Cassandra, &Version::parse("1.22.7").unwrap())
-        .unwrap_err();
+    let old = Program {
+        release: Version::parse("1.22.7").unwrap(),
+        options: IndexMap::new(),
+    };
+    let error = tool(None).prelude(Plugin::Cassandra, &old).unwrap_err();
     assert!(error.to_string().contains("came with 1.23"), "{error}");
 }
