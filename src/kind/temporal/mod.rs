@@ -4,7 +4,9 @@
 //!       - temporal: { databases: [main, visibility], to: "{{ to }}", config: /etc/temporal/config/production.yaml }
 //!         run_once: true
 //!         register: cluster
-//!     …
+//!
+//! …and later, as a wait:
+//!
 //!       - temporal: { rings: complete, shards: complete, version: "{{ hop.to }}", canary: default, stable_for: 30s, within: 5m }
 //!
 //! `hosts` is a pattern (default: the playbook's hosts, whatever `--limit` says). Every frontend is asked by gRPC, at `address`
