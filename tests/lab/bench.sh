@@ -3,11 +3,12 @@
 #
 # 10 sshd hosts on loopback. The floor sends, as one framed text a host and all hosts at once, the very scripts that Refit ran there (taken
 # from its job records) with the files they need. Cold: processes, connections and all. Warm: the connection is there.
-# The best of ROUNDS (3) counts. $REFIT is the program to use (else a release build), $REFIT_BENCH the folder (target/bench),
+# Printed: the best of ROUNDS (5), and two ratios: of the best, and the median over the rounds, each against the floor of its own
+# round, since what else the machine does changes between rounds. $REFIT is the program to use (else a release build), $REFIT_BENCH the folder (target/bench),
 # $HOSTS how many hosts. Exit 77: cannot run here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rounds=${1:-3} n=${HOSTS:-10} dir=${REFIT_BENCH:-$PWD/target/bench} fleet=$PWD/tests/lab/fleet.sh
+rounds=${1:-5} n=${HOSTS:-10} dir=${REFIT_BENCH:-$PWD/target/bench} fleet=$PWD/tests/lab/fleet.sh
 $fleet need sshd
 command -v jq >/dev/null || { echo "bench: cannot run here: jq is missing" >&2; exit 77; }
 if [[ -z ${REFIT:-} ]]; then cargo build --locked --release --bin refit; REFIT=${CARGO_TARGET_DIR:-$PWD/target}/release/refit; fi
@@ -114,8 +115,8 @@ floor_close() { local h fd; for h in "${hosts[@]}"; do fd=${to[$h]}; exec {fd}>&
 
 # ---- measuring ---------------------------------------------------------------------------------------------------------------
 
-declare -A best
-keep() { [[ -n ${best[$1]:-} && ${best[$1]} -le $2 ]] || best[$1]=$2; }
+declare -A best all
+keep() { all[$1]+=" $2"; [[ -n ${best[$1]:-} && ${best[$1]} -le $2 ]] || best[$1]=$2; }
 timed() { local name=$1 begun; shift; now; begun=$reply; "$@"; now; keep "$name" $((reply - begun)); }
 # the stage alone: from its beginning to its end in the events of a run
 stage() { # NAME
@@ -136,18 +137,23 @@ for ((round = 0; round < rounds; round++)); do
 done
 [[ $c -gt 0 && $s = 0 ]] || { echo "bench: the first run changed $c units, the second $s" >&2; exit 1; }
 
-ratio() { awk -v a="${best[$1]}" -v b="${best[$2]}" 'BEGIN {printf "%5.2f x", a / (b ? b : 1)}'; }
+ratio() {
+  awk -v a="${best[$1]}" -v b="${best[$2]}" -v as="${all[$1]}" -v bs="${all[$2]}" 'BEGIN {
+    n = split(as, x, " "); split(bs, y, " ")
+    for (i = 1; i <= n; i++) { r = x[i] / (y[i] ? y[i] : 1); for (j = i; j > 1 && z[j - 1] > r; j--) z[j] = z[j - 1]; z[j] = r }
+    printf "%5.2f, median %5.2f", a / (b ? b : 1), n % 2 ? z[(n + 1) / 2] : (z[n / 2] + z[n / 2 + 1]) / 2 }'
+}
 row() { printf '  %-58s %6d ms' "$1" "${best[$2]}"; [[ -z ${3:-} ]] || printf '  %s  %s' "$(ratio "$2" "$3")" "$4"; echo; }
 echo "20 mixed steps on $n hosts, $c changes; best of $rounds; load $(cut -d' ' -f1 /proc/loadavg) on $(nproc) cores"
 row "floor, cold: ssh host sh, one frame" floor_cold
 row "floor, warm" floor_warm
 row "floor, cold, everything done already" floor_cold_again
 row "floor, warm, everything done already" floor_warm_again
-row "refit run, first" cold floor_cold "the floor, cold (target 1.15)"
-row "  its stage" stage_cold floor_warm "the floor, warm: jobs and journal against plain lines (target 2)"
-row "refit run, second" second floor_cold_again "the floor, cold, everything done"
-row "  its stage" stage_second floor_warm_again "the floor, warm, everything done"
-row "refit run --check, everything done" check floor_cold_again "the floor, cold, everything done"
+row "refit run, first: cold, with durability" cold floor_cold "of the floor, cold (target 1.5)"
+row "  its stage: warm, with durability" stage_cold floor_warm "of the floor, warm (target 2)"
+row "refit run, second: cold, no job, so without durability" second floor_cold_again "of the floor, cold, everything done (target 1.15)"
+row "  its stage" stage_second floor_warm_again "of the floor, warm, everything done"
+row "refit run --check, everything done" check floor_cold_again "of the floor, cold, everything done"
 row "  its stage" stage_check
 row "second run against check mode" second check "(target 1.2)"
 
