@@ -401,7 +401,6 @@ impl<D: Dialect> Update<'_, D> {
         Ok(())
     }
 
-    /// Never a blocking wait: `CREATE INDEX CONCURRENTLY` waits for every older snapshot, and so for whoever waits.
     pub(super) fn failed(&self, what: String) -> SchemaError {
         SchemaError::Failed {
             label: self.database.label.clone(),
