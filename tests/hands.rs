@@ -147,3 +147,33 @@ stages:
     assert_eq!(fleet.effects("h1"), ["a", "b"]);
     assert_eq!(fleet.effects("h2"), ["a"]);
 }
+
+/// Whoever takes a host out does not want its failure counted; its rollback runs all the same.
+#[test]
+fn a_host_that_fails_after_it_was_excluded_does_not_stop_the_run() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let playbook = fleet.write(
+        "bad.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    serial: 1
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects; until [ -e {{ host_root }}/go ]; do sleep 0.05; done; [ {{ inventory_hostname }} != h1 ]
+    rollback:
+      - shell: echo back >> {{ host_root }}/effects
+"#,
+    );
+    let child = fleet.spawn_run(&playbook, &[]);
+    begun(&fleet, "h1");
+    let run = fleet.last_run();
+    fleet.refit(&["exclude", &run, "h1", "--reason", "old disk"]).exits(0);
+    go(&fleet, "h1");
+    go(&fleet, "h2");
+    let ended = finish(child, Instant::now());
+    ended.exits(0).says("which is excluded, did not get through");
+    assert_eq!(fleet.effects("h1"), ["a", "back"]);
+    assert_eq!(fleet.effects("h2"), ["a"]);
+}

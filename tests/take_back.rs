@@ -167,3 +167,64 @@ fn a_run_that_goes_on_is_not_taken_back() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(fleet.effects("h1"), ["a"]);
 }
+
+/// The job of a killed controller ends before its host goes back.
+#[test]
+fn a_killed_run_ends_its_job_and_goes_back() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "slow.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    steps:
+      - id: a
+        shell: echo a >> {{ host_root }}/effects; until [ -e {{ host_root }}/go ]; do sleep 0.05; done; echo a2 >> {{ host_root }}/effects
+    rollback:
+      - shell: echo back >> {{ host_root }}/effects
+"#,
+    );
+    let mut child = fleet.spawn_run(&playbook, &[]);
+    crate::fleet::until("it began", || !fleet.effects("h1").is_empty());
+    crate::fleet::kill(child.id());
+    let _ = child.wait();
+    let run = fleet.last_run();
+    let child = fleet.spawn(&["rollback", &run]);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(fleet.effects("h1"), ["a"]);
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    finish(child, Instant::now()).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a", "a2", "back"]);
+}
+
+/// Half taken back it is in the way of a new run, which would close it.
+#[test]
+fn a_rollback_that_failed_is_in_the_way_until_it_is_through() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "stuck.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    steps:
+      - shell: echo a >> {{ host_root }}/effects
+    rollback:
+      - shell: echo back >> {{ host_root }}/effects; [ -e {{ host_root }}/go ]
+"#,
+    );
+    fleet.run(&playbook, &[]).exits(0);
+    let run = fleet.last_run();
+    let stuck = back(&fleet, &[]);
+    stuck.exits(2).says(&format!("refit rollback {run}"));
+    let other = fleet.run(&playbook, &[]);
+    other
+        .exits(7)
+        .says("taken back in part")
+        .says(&format!("refit rollback {run}"));
+    std::fs::write(fleet.root("h1").join("go"), "").unwrap();
+    back(&fleet, &[]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["a", "back", "back"]);
+    fleet.run(&playbook, &[]).exits(0);
+}

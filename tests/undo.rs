@@ -159,6 +159,11 @@ fn what_cannot_be_put_back_is_listed_and_tried_again() {
         .says("one/drain@h1");
     assert_eq!(fleet.effects("h1"), THROUGH);
     assert_eq!(fleet.effects("h2"), THROUGH);
+    // A new run would close this one, and nobody would put the host back.
+    let run = fleet.last_run();
+    let other = fleet.run(&playbook, &[]);
+    other.exits(7).says("left open").says(&format!("refit resume {run}"));
+    assert_eq!(fleet.effects("h1"), THROUGH);
     std::fs::write(&stuck, "stuck: none\n").unwrap();
     fleet.refit(&["resume", &fleet.last_run(), "--accept"]).exits(0);
     assert_eq!(fleet.effects("h1"), [&THROUGH[..], &["back"]].concat());
@@ -198,4 +203,93 @@ stages:
         "{}",
         ended.err
     );
+}
+
+/// The job of a controller that was killed still works on the host: it ends before the host is put back.
+#[test]
+fn a_killed_run_that_is_closed_ends_its_job_and_puts_back() {
+    let Some(fleet) = Fleet::up(2) else { return };
+    let playbook = fleet.write("drained.yml", DRAINED);
+    let mut child = fleet.spawn_run(&playbook, &[]);
+    working(&fleet, "h1");
+    kill(child.id());
+    let _ = child.wait();
+    let abort = fleet.spawn(&["abort", &fleet.last_run(), "--reason", "enough"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(fleet.effects("h1"), ["drain", "quiet", "work"]);
+    go(&fleet);
+    finish(abort, Instant::now()).exits(0);
+    assert_eq!(fleet.effects("h1"), THROUGH);
+    assert_eq!(fleet.effects("h2"), [""; 0]);
+}
+
+/// The second attempt finds its work done by the first: it is ours all the same.
+#[test]
+fn what_an_earlier_attempt_brought_about_is_put_back() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "again.yml",
+        r#"
+hosts: fleet
+steps:
+  - id: drain
+    shell: { cmd: "echo drain >> {{ host_root }}/effects; touch {{ host_root }}/drained; exit 1", creates: "{{ host_root }}/drained" }
+    register: r
+    until: r is succeeded
+    retries: 3
+    delay: 0
+    undo:
+      - shell: echo back >> {{ host_root }}/effects
+"#,
+    );
+    fleet.run(&playbook, &[]).exits(0);
+    assert_eq!(fleet.effects("h1"), ["drain", "back"]);
+}
+
+#[test]
+fn killed_at_every_commit_it_puts_back_once() {
+    let Some(fleet) = Fleet::up(1) else { return };
+    let playbook = fleet.write(
+        "sweep.yml",
+        r#"
+hosts: fleet
+stages:
+  - name: One
+    steps:
+      - id: drain
+        shell: echo {{ k }}-drain >> {{ host_root }}/effects
+        undo:
+          - id: back
+            shell: echo {{ k }}-back >> {{ host_root }}/effects
+          - id: said
+            shell: echo {{ k }}-said >> {{ host_root }}/effects
+      - id: work
+        shell: echo {{ k }}-work >> {{ host_root }}/effects
+"#,
+    );
+    let inventory = fleet.inventory();
+    for n in 1.. {
+        assert!(n < 40, "no end");
+        let k = format!("k={n}");
+        let mut command = fleet.command(&["run", &playbook, "-i", &inventory, "-e", &k]);
+        command.env("REFIT_TEST_KILL_AT_COMMIT", n.to_string());
+        let ended = finish(fleet.start_with(&mut command), Instant::now());
+        if ended.code != 0 {
+            ended.exits(1009);
+            fleet.refit(&["resume"]).exits(0);
+        }
+        let all = fleet.effects("h1");
+        let seen: Vec<&str> = all
+            .iter()
+            .filter_map(|line| line.strip_prefix(&format!("{n}-")))
+            .collect();
+        // Before its first commit there was no run.
+        if !seen.is_empty() || ended.code == 0 {
+            assert_eq!(seen, ["drain", "work", "back", "said"], "killed at commit {n}");
+        }
+        if ended.code == 0 {
+            assert!(n > 5, "killed only {n} times");
+            break;
+        }
+    }
 }

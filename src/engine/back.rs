@@ -6,7 +6,7 @@ use super::run::{Halt, Run};
 use super::stage::{Flow, decide, worse};
 use super::steps::{End, Walk, in_one_line};
 use crate::event::{Event, Fate, Outcome, RunState, UnitStatus};
-use crate::id::{HostName, Phase, Unit};
+use crate::id::{HostName, Phase};
 use crate::kind::BoxFuture;
 use crate::plan::{self, Instance};
 use crate::playbook::{Body, Stage, Step};
@@ -161,25 +161,11 @@ async fn one(
     host: &HostName,
 ) -> Result<Flow, Halt> {
     let path = &instance.path;
-    // What still runs there comes to its end first.
-    let open: Vec<Unit> = {
-        let state = run.state();
-        let here = |unit: &Unit| unit.stage == *path && unit.host == *host && unit.phase == Phase::Step;
-        let open = state
-            .units
-            .iter()
-            .filter(|(unit, known)| here(unit) && known.open().is_some());
-        open.map(|(unit, _)| unit.clone()).collect()
-    };
-    let forward = walk(run, instance, Phase::Step, batch, false);
-    for unit in open.iter().filter(|_| !run.check_mode()) {
-        let Some(step) = steps.iter().find(|step| step.id == unit.step) else {
-            continue;
-        };
-        match forward.steps(host, &[step]).await? {
-            End::Done | End::Failed(_) => {}
-            end => return flow(run, host, path, end).await,
-        }
+    let steps: Vec<&Step> = steps.iter().collect();
+    if !run.check_mode()
+        && let Some(end) = super::undo::to_their_end(run, instance, &steps, batch, host).await?
+    {
+        return flow(run, host, path, end).await;
     }
     let rollback: Vec<&Step> = instance.stage().rollback.iter().collect();
     let end = walk(run, instance, Phase::Rollback, batch, false)
@@ -194,14 +180,7 @@ async fn one(
             "taken back by `refit rollback`".into(),
         )
         .await?;
-        super::undo::stage(
-            run,
-            instance,
-            &steps.iter().collect::<Vec<_>>(),
-            batch,
-            std::iter::once(host),
-        )
-        .await?;
+        super::undo::stage(run, instance, &steps, batch, std::iter::once(host)).await?;
         return Ok(Flow::On);
     }
     flow(run, host, path, end).await

@@ -233,19 +233,32 @@ async fn in_the_way(
     hosts: &[(HostName, Option<String>)],
     own: Option<&RunId>,
 ) -> Result<Vec<RunId>, Session> {
-    let met = journal.on_hosts(hosts).await.map_err(|e| Session::journal(&e))?;
-    if let Some(run) = met.iter().find(|run| run.unfinished() && Some(&run.run) != own) {
+    let failed = |e| Session::journal(&e);
+    let met = journal.on_hosts(hosts).await.map_err(failed)?;
+    for run in met.iter().filter(|run| Some(&run.run) != own) {
         let id = &run.run;
+        let state = RunState::fold(id.clone(), &journal.records(id).await.map_err(failed)?);
+        let back = state.rolling_back.is_some();
+        let left: Vec<String> = state.left_open.iter().map(ToString::to_string).collect();
+        let why = if run.unfinished() {
+            format!("is unfinished ({})", run.state)
+        } else if back {
+            "is taken back in part".to_owned()
+        } else if !left.is_empty() {
+            format!("left open what nobody else puts back ({})", left.join(", "))
+        } else {
+            continue;
+        };
+        let mut ways = vec![format!("refit abort {id} --reason R  close it")];
+        let verb = if back { "rollback" } else { "resume" };
+        ways.insert(
+            0,
+            format!("refit {verb} {id:<width$}  go on with it", width = 52 - verb.len()),
+        );
         return Err(Session::because(
             7,
-            format!(
-                "run {id} ({}) on these hosts is unfinished ({}) and in the way",
-                run.name, run.state
-            ),
-            &[
-                format!("refit resume {id}            go on with it"),
-                format!("refit abort {id} --reason R  close it"),
-            ],
+            format!("run {id} ({}) on these hosts {why} and in the way", run.name),
+            &ways,
         ));
     }
     Ok(met

@@ -53,27 +53,58 @@ async fn one(
         for_all: false,
         deadline: None,
     };
+    if !open.is_empty() && to_their_end(run, instance, steps, batch, host).await?.is_some() {
+        return Ok(());
+    }
     for unit in open.into_iter().rev() {
         let Some(step) = steps.iter().find(|step| step.id == unit.step) else {
             continue;
         };
-        let runs = run.state().units.get(&unit).is_some_and(|known| known.open().is_some());
-        if runs {
-            // It may be in the middle of it: its end comes first.
-            let to_its_end = Walk {
-                phase: Phase::Step,
-                ..walk
-            };
-            if !matches!(to_its_end.steps(host, &[*step]).await?, End::Done | End::Failed(_)) {
-                return Ok(());
-            }
-        }
         let undo: Vec<&Step> = step.undo.iter().collect();
         if walk.steps(host, &undo).await? == End::Done {
             run.emit(vec![Event::Undone { unit }]).await?;
         }
     }
     Ok(())
+}
+
+/// Steps of this stage that a host is in the middle of come to their end before anything below them is taken back. Some:
+/// how the host's way ended instead.
+pub(super) async fn to_their_end(
+    run: &Run,
+    instance: &Instance<'_>,
+    steps: &[&Step],
+    batch: &[HostName],
+    host: &HostName,
+) -> Result<Option<End>, Halt> {
+    let open: Vec<Unit> = {
+        let state = run.state();
+        let here = |unit: &Unit| unit.stage == instance.path && unit.host == *host && unit.phase == Phase::Step;
+        let open = state.units.iter();
+        open.filter(|(unit, known)| here(unit) && known.open().is_some())
+            .map(|(unit, _)| unit.clone())
+            .collect()
+    };
+    let walk = Walk {
+        run,
+        instance: Some(instance),
+        path: &instance.path,
+        phase: Phase::Step,
+        batch,
+        outcome: "running",
+        for_all: false,
+        deadline: None,
+    };
+    for unit in open {
+        let Some(step) = steps.iter().find(|step| step.id == unit.step) else {
+            continue;
+        };
+        match walk.steps(host, &[*step]).await? {
+            End::Done | End::Failed(_) => {}
+            end => return Ok(Some(end)),
+        }
+    }
+    Ok(None)
 }
 
 fn unknown(status: &UnitStatus) -> bool {
