@@ -172,7 +172,13 @@ fn abort_stops_a_living_run_and_frees_its_hosts() {
     begun(&fleet);
     let run = fleet.last_run();
     let abort = fleet.spawn(&["abort", &run, "--reason", "wrong window"]);
-    moment();
+    until("the message is in the inbox", || {
+        let mut asked = std::process::Command::new("sqlite3");
+        asked.arg(fleet.path("journal.db")).arg("SELECT count(*) FROM inbox");
+        asked.output().is_ok_and(|said| said.stdout.starts_with(b"1"))
+    });
+    // The controller looks three times a second.
+    std::thread::sleep(Duration::from_secs(1));
     go(&fleet);
     let stopped = std::thread::spawn(move || finish(child, Instant::now()));
     finish(abort, Instant::now()).exits(0);

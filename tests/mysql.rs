@@ -12,14 +12,14 @@ const CHAIN: &str = concat!(
 );
 
 /// A MySQL of one test; it goes with the value.
-struct Mysql {
+pub(crate) struct Mysql {
     dir: tempfile::TempDir,
     facts: String,
 }
 
 impl Mysql {
     /// None: there is none here, which CI must not accept.
-    fn up() -> Option<Mysql> {
+    pub(crate) fn up() -> Option<Mysql> {
         if !Command::new(SCRIPT).arg("has").status().unwrap().success() {
             assert!(std::env::var_os("CI").is_none(), "this is CI, and MySQL is missing");
             eprintln!("skipped: MySQL is missing (tests/lab/mysql.sh install)");
@@ -48,12 +48,12 @@ impl Mysql {
         Some(mysql)
     }
 
-    fn fact(&self, name: &str) -> &str {
+    pub(crate) fn fact(&self, name: &str) -> &str {
         let prefix = format!("{name}=");
         self.facts.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap()
     }
 
-    fn sql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(format!("{}/mysql", self.fact("BIN")))
             .args([
                 "--no-defaults",

@@ -4,6 +4,7 @@
 //! minutes and Java: `tests/lab/cassandra-test.sh`.
 
 mod cassandra;
+mod mysql;
 mod postgres;
 
 use std::collections::BTreeMap;
